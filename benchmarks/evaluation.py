@@ -25,7 +25,6 @@ from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.evaluation.differences.ratios import DomainComparison, RatioSettings, shift_ratios
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
 from hepda.evaluation.fits.binning import automatic_edges
-from hepda.evaluation.fits.closure import ClosureSettings, closure
 from hepda.evaluation.roc import auc, rocs
 from hepda.events.resolve import evaluation_spec
 from hepda.events.results.evaluate import EvaluationInput, evaluate
@@ -137,16 +136,13 @@ def parts(options: argparse.Namespace) -> None:
             scan_cuts(experiment, choosers=half[a], other_choosers=half[b])
             binned_significance(experiment, edges)
             calibration_curve(x[a], label[a], weight[a], balance=True)
-            for d in range(3):
-                source, settings = (x[a], label[a], weight[a]), ClosureSettings(background_uncertainty=0.1)
-                closure(*source, x[domain == d], weight[domain == d], edges, settings=settings)
 
     timed("exact AUC of all events", lambda: [auc(s, label, weight) for s in scores.values()], total)
     timed("ROC, AUC, bands: each of three domains", per_domain, total)
     timed("background bias against B: p-values, null, shifts", lambda: biases(1), total)
     timed("background bias against C: p-values, null, shifts", lambda: biases(2), total)
     timed("ratio of shifts to the plain model", ratios, total)
-    timed("significance, scan, bins, calibration, closure", expected, total)
+    timed("significance, scan, bins, calibration", expected, total)
     print(f"{'sum':58s} {sum(total):7.2f} s")
     a, b = background & (domain == 0), background & (domain == 1)
     some: list[float] = []

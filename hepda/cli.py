@@ -162,6 +162,10 @@ def evaluate(
 @app.command()
 def fit(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Analysis file whose `fit` and `systematics` are used [that of the run]."),
+    ] = None,
     toys: Annotated[
         int, typer.Option("--toys", min=0, help="Number of toys for each pseudo-data set and for the significance.")
     ] = 500,
@@ -174,14 +178,16 @@ def fit(
 ) -> None:
     """Fit the signal strength: significance, impacts, pulls, and the bias with data from other generators.
 
-    Uses the systematics of the analysis file. Writes fit.json, pyhf workspaces and figures, and updates the report.
+    Uses the regions and systematics of the analysis file. Writes fit.json, pyhf workspaces and figures, and updates
+    the report.
     """
+    from hepda.events.fit.summary import summary_table
     from hepda.workflows import fit as fits
 
-    options = fits.FitOptions(toys, _names(models), output, plots, processes)
+    options = fits.FitOptions(toys, _names(models), output, plots, processes, config)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
-    bars.table(fits.console_table(outcome.fits))
+    bars.table(summary_table(outcome.fits))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nnumbers: {outcome.page}\nreport: {outcome.report}")
 
@@ -294,7 +300,7 @@ def compare(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    format_: Annotated[str, typer.Option("--format", help="latex, csv or workspace.")],
+    format_: Annotated[str, typer.Option("--format", help="latex, csv, text or workspace.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
 ) -> None:
     """Write the tables of a run as LaTeX or CSV, or its fits as pyhf workspaces."""
@@ -397,6 +403,8 @@ def _print_outcome(outcome: TrainOutcome, bars: Bars) -> None:
     bars.table(outcome.table)
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nreport: {outcome.report}")
+    if outcome.next_step:
+        typer.echo(outcome.next_step)
 
 
 def main(arguments: list[str] | None = None) -> int:

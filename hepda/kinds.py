@@ -165,6 +165,14 @@ class KindOf(ABC, Generic[Metrics]):
         """Return what is not shown on purpose, as text."""
         return []
 
+    def next_step(self, run: Path) -> str:
+        """Return what to do after a training in `run`, a line for the terminal; empty for nothing."""
+        return ""
+
+    def labels(self) -> Mapping[str, str]:
+        """Return what figures and LaTeX call samples, by name."""
+        return {}
+
     @abstractmethod
     def conclusions(self, metrics: Metrics) -> list[str]:
         """Return the conclusions from the numbers, a sentence each."""

@@ -11,13 +11,17 @@ THIN = "\u202f"  # narrow no-break space, between thousands
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The text of a cell, the key it is sorted by (None: last), and the number with all digits for a tooltip."""
+    """The text of a cell, the key it is sorted by (None: last), and the number with all digits for a tooltip.
+
+    latex: what LaTeX sets instead of the text, such as a label with formulas; "" for the text.
+    """
 
     text: str
     sort: float | str | None = None
     title: str = ""
     good: bool = False
     brief: str = ""
+    latex: str = ""
 
     @property
     def short(self) -> str:

@@ -15,6 +15,8 @@ from hepda.errors import ConfigError, nearest, nearest_file
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
 """Sections whose keys are names that the user gives: a null as the value removes the name."""
+REGIONS = ("fit", "regions")
+"""A section of such names within another one."""
 SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
 """Sections of speech that name a folder: the key of the folder, and its value for a published data set."""
 
@@ -24,7 +26,7 @@ def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, An
 
     A file with `include: other.yaml` (relative to the file itself) is merged into that file: mappings are joined key by
     key, any other value replaces that of the included file, and a null as the value of a sample, variable, column,
-    plot, model or systematic removes it (elsewhere null is a value, as in any file).
+    plot, model, systematic or region of the fit removes it (elsewhere null is a value, as in any file).
 
     Args:
         path: the file.
@@ -81,7 +83,7 @@ def _lay_over(
             continue
         for line in [line for line in known if line[: len(key_path)] == key_path]:
             del known[line]
-        if value is None and len(path) == 1 and path[0] in NAMED:
+        if value is None and (path == REGIONS or (len(path) == 1 and path[0] in NAMED)):
             if key not in below:
                 place = f"{'.'.join(key_path)} (line {lines.get(key_path)})"
                 hint = nearest(key, below)

@@ -243,6 +243,17 @@ class EventsKind(KindOf[EventMetrics]):
                 Path(self._folder.name).parent.rmdir()
         return drawn
 
+    def next_step(self, run: Path) -> str:
+        """Return the command that gives the bias of the signal strength."""
+        return f"bias of mu and its error: hepda fit {run}"
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels of samples, systematics and regions that have one."""
+        from hepda.events.resolve import appearance
+
+        samples = {name: sample.label for name, sample in self.config.samples.items() if sample.label}
+        return {**appearance(self.config).fit, **samples}
+
     def conclusions(self, metrics: EventMetrics) -> list[str]:
         """Return the conclusions about adaptation."""
         from hepda.events.results.tables import conclude

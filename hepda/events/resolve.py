@@ -8,7 +8,7 @@ from hepda.config.events.systematics import process_of, template_samples
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, Classes, DatasetSpec, ModelSpec, RegionSpec, SystematicsSpec
+from hepda.events.specs import Appearance, Classes, DatasetSpec, FitSpec, ModelSpec, RegionSpec, SystematicsSpec
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
@@ -79,15 +79,15 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         normalisation=config.normalisation,
         reading=config.reading,
         plots=tuple(config.plots),
-        regions=region_specs(config),
+        regions=fit_spec(config).regions,
     )
 
 
-def region_specs(config: AnalysisConfig) -> dict[str, RegionSpec]:
-    """Return the regions of the fit by name; without the section `fit`, there is one, of the score of every event."""
-    sections = (config.fit or FitConfig()).regions
+def fit_spec(config: AnalysisConfig) -> FitSpec:
+    """Return what is fitted; without the section `fit`, there is one region, of the score of every event."""
+    section_of_fit = config.fit or FitConfig()
     outputs = output_names(config)
-    return {
+    regions = {
         name: RegionSpec(
             name,
             section.selection,
@@ -98,8 +98,9 @@ def region_specs(config: AnalysisConfig) -> dict[str, RegionSpec]:
             section.min_n_eff,
             section.role,
         )
-        for name, section in sections.items()
+        for name, section in section_of_fit.regions.items()
     }
+    return FitSpec(regions, section_of_fit.pruning, section_of_fit.smoothing)
 
 
 def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
@@ -146,4 +147,6 @@ def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
 def appearance(config: AnalysisConfig) -> Appearance:
     """Return how the samples and features of an analysis are drawn."""
     luminosity = config.luminosity_label or config.luminosity
-    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing)
+    regions = {} if config.fit is None else config.fit.regions
+    labels = {name: section.label for name, section in {**config.systematics, **regions}.items() if section.label}
+    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing, labels)

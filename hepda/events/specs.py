@@ -23,7 +23,7 @@ from hepda.config import (
     SampleConfig,
     SplitConfig,
 )
-from hepda.config.events.fit import Role
+from hepda.config.events.fit import PruningConfig, Role
 from hepda.config.events.systematics import SystematicConfig
 
 if TYPE_CHECKING:
@@ -182,6 +182,11 @@ class RegionSpec:
         return self.role != "validation"
 
     @property
+    def is_part(self) -> bool:
+        """Return whether it may have no events of a sample that the analysis selects."""
+        return self.selection is not None or self.largest is not None
+
+    @property
     def columns(self) -> dict[str, str]:
         """Return the expressions that are evaluated while events are read, by the name of their column."""
         columns = {} if self.selection is None else {self.mask_column: self.selection}
@@ -199,6 +204,15 @@ class RegionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FitSpec:
+    """What is fitted: the regions by name, thresholds of pruning (None: nothing is pruned), the method of smoothing."""
+
+    regions: Mapping[str, RegionSpec] = field(default_factory=lambda: {"all": RegionSpec("all")})
+    pruning: PruningConfig | None = None
+    smoothing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SystematicsSpec:
     """What is uncertain in the templates of a fit.
 
@@ -211,6 +225,13 @@ class SystematicsSpec:
     sections: Mapping[str, SystematicConfig] = field(default_factory=dict)
     classes: Classes = field(default_factory=Classes)
     processes: Mapping[str, str] = field(default_factory=dict)
+
+    def strength_of(self, sample: str) -> str | None:
+        """Return the strength that scales a sample: mu for the first signal class, `mu_<class>` for further ones."""
+        if self.templates[sample] != "signal":
+            return None
+        name = self.classes.of_sample.get(sample)
+        return f"mu_{name}" if name in self.classes.signal[1:] else "mu"
 
     def varied_samples(self, name: str) -> tuple[str, ...]:
         """Return the samples that a systematic acts on."""
@@ -268,7 +289,7 @@ class Appearance:
     """How samples and features are drawn.
 
     luminosity: in 1/fb, or the text that figures write; classes: of the samples; plots: by feature; missing: as in
-    `ModelSpec`.
+    `ModelSpec`; fit: labels of systematics and of regions of the fit, by name.
     """
 
     samples: Mapping[str, SampleConfig]
@@ -276,6 +297,7 @@ class Appearance:
     classes: Classes
     plots: Mapping[str, PlotConfig] = field(default_factory=dict)
     missing: float = -1.0
+    fit: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signal_scale(self) -> str:

@@ -13,6 +13,7 @@ from hepda.runtime import run_directory
 EXPORTS = {
     "latex": "hepda.export.latex:write",
     "csv": "hepda.export.comma_separated:write",
+    "text": "hepda.export.text:write",
     "workspace": "hepda.export.workspace:write",
 }
 """Formats, `module:function`; a function writes a ExportedRun into a folder and returns the files."""

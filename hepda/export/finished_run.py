@@ -31,7 +31,7 @@ class ExportedRun:
 
         with run_directory.readable(self.folder / "metrics.json"):
             sections = self.kind.tables(self.metrics)
-        fitted = [] if self.fit is None else fit_tables(self.fit)
+        fitted = [] if self.fit is None else fit_tables(self.fit, self.kind.labels())
         ordered = sorted((s for s in sections if s != "fit"), key=list(SECTIONS).index)
         tables: dict[str, Table] = {}
         for table in [*(t for s in ordered for t in sections[s]), *sections.get("fit", []), *fitted]:

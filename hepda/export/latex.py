@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from hepda.export.finished_run import ExportedRun
-from hepda.number_format import THIN, Table
+from hepda.number_format import THIN, Cell, Table
 from hepda.runtime.run_directory import write_text
 
 _SYMBOLS = {
@@ -25,6 +25,7 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
+_MANY = 6  # columns beyond which letters are small
 _RAISED = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
 _EXPONENT = re.compile("([⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 
@@ -42,30 +43,50 @@ def _set(text: str) -> str:
     return "".join(_SYMBOLS.get(character, character) for character in text)
 
 
+def label_text(label: str) -> str:
+    """Return a label of a figure for LaTeX: what is between two dollar signs is a formula and stays as it is."""
+    parts = label.replace(r"\$", "\0").split("$")
+    if len(parts) % 2 == 0:  # no pairs: matplotlib writes the text unchanged as well
+        return escaped(label)
+    texts = [escaped(part.replace("\0", "$")) if i % 2 == 0 else f"${part}$" for i, part in enumerate(parts)]
+    return "".join(texts)
+
+
+def _cell(cell: Cell) -> str:
+    return label_text(cell.latex) if cell.latex else escaped(cell.text)
+
+
 def latex_table(table: Table, label: str) -> str:
-    """Return a table as a floating environment, numbers with their intervals.
+    """Return a table as a floating environment, numbers with their intervals; of many columns in small letters.
 
     Args:
         table: the table.
         label: how the text refers to it, after `tab:`.
 
     """
-    columns = "l" + "r" * (len(table.head) - 1)
+    columns = "l" + "".join("l" if _words(table, number) else "r" for number in range(1, len(table.head)))
+    small = [r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}"] if len(table.head) > _MANY else []
     lines = [
         r"\begin{table}[htbp]",
         r"  \centering",
         rf"  \caption{{{escaped(table.title)}.{f' {escaped(table.note)}' if table.note else ''}}}",
         rf"  \label{{tab:{label}}}",
+        *small,
         rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         rf"    {' & '.join(map(escaped, table.head))} \\",
         r"    \midrule",
-        *(rf"    {' & '.join(escaped(cell.text) for cell in row)} \\" for row in table.rows),
+        *(rf"    {' & '.join(map(_cell, row))} \\" for row in table.rows),
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _words(table: Table, column: int) -> bool:
+    """Return whether a column contains words."""
+    return any(isinstance(row[column].sort, str) for row in table.rows)
 
 
 def write(run: ExportedRun, folder: Path) -> list[Path]:

@@ -264,6 +264,7 @@ class ClosureFit:
     fitted: FloatArray  # [b]
     merged: int = 0
     why: str | None = None
+    rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # free rates and further strengths, errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -242,19 +242,6 @@ class TrainingNoiseEntry(Record):
     """By pair of domains and signal efficiency."""
 
 
-class ClosureEntry(Record):
-    """models.<model>.closure.<domain>: the light fit to pseudo-data."""
-
-    mu: Number | None = None
-    error: Number | None = None
-    pull: Number | None = None
-    truth: Number | None = None
-    sample_error: Number | None = None
-    background_scale: Number | None = None
-    sample_error_why: str | None = None
-    why: str | None = None
-
-
 class BeforeAfter(Record):
     """A number before and after a reweighting."""
 
@@ -268,6 +255,10 @@ class ReweightingEntry(Record):
     clipped: Number | None = None
     n_eff: BeforeAfter = BeforeAfter()
     domain_auc: BeforeAfter = BeforeAfter()
+
+
+REMOVED = ("closure",)
+"""Keys that runs of an earlier hepda have, and that are no metrics by domain."""
 
 
 class EventModel(ModelMetrics):
@@ -297,7 +288,6 @@ class EventModel(ModelMetrics):
     overtraining: Overtraining | None = None
     flatness: Mapping[str, Mapping[str, FlatnessEntry]] = Field(default_factory=dict)
     training_noise: TrainingNoiseEntry | None = None
-    closure: Mapping[str, ClosureEntry] = Field(default_factory=dict)
     reweight: ReweightingEntry | None = None
     domain_reweight: ReweightingEntry | None = None
 
@@ -308,7 +298,7 @@ class EventModel(ModelMetrics):
         return {
             name: {domain: _value(value) for domain, value in by_domain.items()}
             for name, by_domain in extra.items()
-            if isinstance(by_domain, Mapping)
+            if name not in REMOVED and isinstance(by_domain, Mapping)
         }
 
 

@@ -86,6 +86,8 @@ class RegionEntry(Record):
     """With the parameters of the fit that `fitted_to` names; null if that fit has no minimum."""
     observed: list[Number] | None = None
     """Counts of the data [bins]; null: see `observed_why`."""
+    data: str | None = None
+    """The domain of `observed`."""
     observed_why: str | None = None
     blinded: Mapping[str, str] = Field(default_factory=dict)
     """Domains of data that are not used in this region, and why."""
@@ -123,8 +125,9 @@ class ScanEntry(Record):
     """Null where the fit has no minimum."""
     fixed: list[Number | None]
     """The same with all other parameters fixed at their best values."""
-    best: Number
-    error: Number
+    best: Number | None
+    error: Number | None
+    why: str | None = None
 
 
 class CorrelationEntry(Record):
@@ -195,15 +198,25 @@ class GoodnessEntry(Record):
     why: str | None = None
 
 
+class ControlFitEntry(Record):
+    """models.<model>.control: the fit to the data of the regions that are not blinded, at mu = 1, where others are."""
+
+    domain: str
+    regions: list[str]
+    parameters: list[ParameterEntry]
+    """Free rates and systematics; none without a result."""
+    why: str | None = None
+
+
 class ErrorBudgetEntry(Record):
     """models.<model>.error_budget: parts that add up to the total in quadrature."""
 
     total: Number | None
     data: Number | None
-    rates: Number | None = None
-    """Of the free rates."""
     systematics: Number | None
     simulation: Number | None
+    rates: Number | None = None
+    """Of free rates and further strengths."""
     why: str | None = None
 
 
@@ -212,12 +225,12 @@ class ImpactEntry(Record):
 
     name: str
     kind: str
-    pull: Number | None
-    constraint: Number | None
+    pull: Number | None = None
+    constraint: Number | None = None
     mu_up: Number | None
     mu_down: Number | None
     prefit_up: Number | None = None
-    """The same with the error before the fit; null without a prior."""
+    """With the parameter one pre-fit error above its best value; null without a prior."""
     prefit_down: Number | None = None
     value: Number | None = None
     error: Number | None = None
@@ -311,6 +324,8 @@ class FittedModel(Record):
     scan: ScanEntry | None = None
     goodness: GoodnessEntry | None = None
     """Of the fit to data; null where data are blinded or absent."""
+    control: ControlFitEntry | None = None
+    """Absent where no region is blinded, or all are."""
     pruned: list[PrunedEntry] = Field(default_factory=list)
     smoothed: list[SmoothedEntry] = Field(default_factory=list)
     closure: ClosureVariants

@@ -371,6 +371,10 @@ def stamp(run: Path) -> str:
     return f"{value:08x}"
 
 
+FIT_SCHEMA = 2
+"""Version of the format of fit.json."""
+
+
 def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
     """Read fit.json of `folder`.
 
@@ -381,6 +385,8 @@ def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
     if not (folder / "fit.json").is_file():
         return None, []
     fit = read_json(folder / "fit.json")
+    if isinstance(fit, dict) and fit.get("schema", FIT_SCHEMA) != FIT_SCHEMA:
+        return None, ["fit.json was written by another version of hepda: `hepda fit` makes it again."]
     if isinstance(fit, dict) and fit.get("stamp") == stamp(run):
         return fit, []
     return None, [

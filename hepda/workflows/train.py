@@ -36,13 +36,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class TrainOutcome:
-    """Where a run is, what it measured, its table for the terminal, and how long each stage took (s)."""
+    """Where a run is, what it measured, its table for the terminal, how long each stage took (s), what to do next."""
 
     folder: Path
     report: Path
     metrics: RunMetrics
     table: NumberTable
     seconds: dict[str, float] = field(default_factory=dict)
+    next_step: str = ""
 
 
 def train(
@@ -169,7 +170,8 @@ def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Cloc
         )
     log.info(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
     metrics = read_metrics(kind, run)
-    return TrainOutcome(run, run / "report.html", metrics, kind.terminal(metrics), clock.seconds)
+    table, next_step = kind.terminal(metrics), kind.next_step(run)
+    return TrainOutcome(run, run / "report.html", metrics, table, clock.seconds, next_step)
 
 
 def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resources | None = None) -> TrainOutcome:
@@ -266,7 +268,7 @@ def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: C
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
         path = write_page(config, kind, run)
-    return TrainOutcome(run, path, metrics, kind.terminal(metrics), clock.seconds)
+    return TrainOutcome(run, path, metrics, kind.terminal(metrics), clock.seconds, kind.next_step(run))
 
 
 def read_metrics(kind: Kind, run: Path) -> RunMetrics:
@@ -313,7 +315,7 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
     else:
         with run_directory.readable(folder / "fit.json"):
             fits = FitFile.from_json(content)
-        tables["fit"] = [*tables.get("fit", []), *fit_tables(fits)]
+        tables["fit"] = [*tables.get("fit", []), *fit_tables(fits, kind.labels())]
     return write_report(
         folder / "report.html",
         ReportPage(

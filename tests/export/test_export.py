@@ -88,7 +88,7 @@ def fit_of(run: Path) -> dict[str, object]:
     """A fit.json of one model without any number."""
     keys = ("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters", "significance", "limit")
     model = {
-        "edges": [0.0, 1.0], "merged_bins": 0, "templates": {}, "expected": dict.fromkeys(keys),
+        "regions": {}, "expected": dict.fromkeys(keys),
         "observed": dict.fromkeys(keys), "significance_by_toys": {"value": None}, "fitted_to": "simulation",
         "error_budget": dict.fromkeys(("total", "data", "systematics", "simulation")), "impacts": [], "closure": {},
     }  # fmt: skip
@@ -107,6 +107,8 @@ def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: py
         assert json.loads((folder / "trees_1.json").read_text()) == workspace
         write_json(run / "fit.json", {**fit_of(run), "stamp": "another"})
         assert main(command) == 2 and "`hepda fit` makes it again" in capsys.readouterr().err
+        write_json(run / "fit.json", {"schema": 1, **fit_of(run)})
+        assert main(command) == 2 and "written by another version of hepda" in capsys.readouterr().err
     finally:
         (run / "fit.json").unlink()
         (run / "workspace-trees_1.json").unlink()
@@ -114,7 +116,7 @@ def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: py
 
 def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, message in {
-        (str(run), "--format", "latx"): "no format. There are: latex, csv, workspace. Did you mean 'latex'",
+        (str(run), "--format", "latx"): "no format. There are: latex, csv, text, workspace. Did you mean 'latex'",
         (str(tmp_path), "--format", "csv"): "is not the directory of a finished run",
         (str(run), "--format", "csv", "--output", str(tmp_path)): "exists already; name a new folder",
     }.items():

@@ -9,7 +9,6 @@ from hepda.errors import DataError
 from hepda.plotting.base.style import Label, model_styles
 from hepda.plotting.scores.bias import ks_figure, shift_figure
 from hepda.plotting.scores.calibration import calibration_figure, overtraining_figure
-from hepda.plotting.scores.closure import closure_figure
 from hepda.plotting.scores.efficiency import efficiency_figure, importance_figure
 from hepda.plotting.scores.ratios import ratio_figure
 from hepda.plotting.scores.roc import roc_figure
@@ -186,32 +185,6 @@ def test_overtraining_compares_both_classes_and_states_the_ks() -> None:
     referee(figure)
     with pytest.raises(DataError, match="dann has no comparison"):
         overtraining_figure({}, model="dann")
-
-
-def fit(mu: float | None, error: float | None = 0.5, sample_error: float | None = 0.1) -> SimpleNamespace:
-    return SimpleNamespace(mu=mu, error=error, truth=1.0, sample_error=sample_error)
-
-
-def test_closure_shows_mu_with_its_errors_against_the_truth() -> None:
-    fits = {
-        "alternative": {"network": fit(1.3), "dann": fit(1.1, 0.6)},
-        "third": {"network": fit(0.8), "dann": fit(None, None)},
-        "data": {"network": fit(None, None)},
-    }
-    figure = closure_figure(fits, source="simulation", label=LABEL)
-    [axes] = figure.axes
-    assert sorted(x[0] for x, _, _ in points(axes)) == [0.8, 1.1, 1.3]
-    assert [line.get_xdata()[0] for line in marked(axes, "truth")] == [1.0]
-    spans = sorted(c.lines[2][0].get_segments()[0][:, 0].tolist() for c in axes.containers)
-    assert pytest.approx([0.5, 1.7]) in spans
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == [
-        "data from alternative",
-        "data from third",
-        "truth",
-    ]
-    assert_nothing_is_cut(figure)
-    with pytest.raises(DataError, match="no fit to pseudo-data"):
-        closure_figure({"data": {"network": fit(None, None)}}, source="simulation")
 
 
 def shift_ratio(efficiency: float, value: float | None, half: float = 0.1, resolved: bool = True) -> SimpleNamespace:

@@ -40,7 +40,7 @@ def twice_nll(templates, observed, mu, alphas, gammas, alpha_centres=None, gamma
     total = 0.0
     for b, n in enumerate(observed):
         nu = variance = nominal = 0.0
-        for sample in templates.samples:
+        for sample in templates.channels[0].samples:
             h, rate = sample.sumw[b], 1.0
             contents = h
             for name, alpha in alphas.items():
@@ -78,7 +78,7 @@ def minimise(templates, observed, mu=None, **centres):
     minuit.errordef, minuit.tol, minuit.strategy = 1.0, 1e-4, 2
     for b in range(bins):
         minuit.limits[f"gamma[{b}]"] = (1e-6, 10)
-        minuit.fixed[f"gamma[{b}]"] = not any(sample.sumw2[b] for sample in templates.samples)
+        minuit.fixed[f"gamma[{b}]"] = not any(sample.sumw2[b] for sample in templates.channels[0].samples)
     if mu is not None:
         minuit.values["mu"], minuit.fixed["mu"] = mu, True
     minuit.migrad()

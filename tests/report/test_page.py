@@ -94,7 +94,6 @@ def model(auc: float, ks: float, third: float) -> dict[str, Any]:
         "bins": {"simulation": {"background": {"bins": 9, "empty": 0, "negative": 1, "lowest_n_eff": 27.31}}},
         "overtraining": {"signal": {"ks": 0.0191, "p_value": 0.0413}, "background": {"ks": 0.0193, "p_value": 0.0419}},
         "flatness": {"ht": {"background": {"cvm": 0.00313, "ks": 0.0917, "p_value": 0.0217}}},
-        "closure": {"third": {"mu": 1.317, "error": 0.613, "pull": 0.517}},
         "reweight": {"clipped": 0.0123, "n_eff": {"before": 6123.0, "after": 4876.0},
                      "domain_auc": {"before": interval(0.5817, 0.0043), "after": interval(0.5077, 0.0047)}},
         "training": {"seconds": 14.3125, "rows_per_second": 402311.0, "epochs": 31},

@@ -106,10 +106,11 @@ def test_counts_and_yields_are_those_of_the_run(fitted: Path) -> None:
     result, metrics = page_of(fitted), json.loads((fitted / "metrics.json").read_text())
     table = pq.read_table(fitted / "scores.parquet").to_pandas()
     for model, entry in result["models"].items():
-        for sample, template in entry["templates"].items():
+        region = entry["regions"]["all"]
+        for sample, template in region["templates"].items():
             assert sum(template["sumw"]) == pytest.approx(metrics["samples"][sample]["yield"], rel=1e-9)
             of_sample = table[table["sample"] == sample]
-            inner = [-np.inf, *entry["edges"][1:-1], np.inf]
+            inner = [-np.inf, *region["edges"][1:-1], np.inf]
             by_hand = np.histogram(of_sample[model].to_numpy(float), inner, weights=of_sample["weight"])[0]
             assert template["sumw"] == pytest.approx(by_hand.tolist(), rel=1e-9)
         workspace = json.loads((fitted / f"workspace-{model}.json").read_text())
@@ -188,7 +189,7 @@ def test_blinded_data_give_null_and_one_model_is_enough(
     assert "data" not in entry["closure"]["without_two_point"] and "blind" in entry["not_played"]["data"]
     assert entry["closure"]["all"] is None and entry["closure"]["why"]
     workspace = json.loads((output / "workspace-bdt.json").read_text())
-    total = sum(np.sum([s["sumw"] for s in entry["templates"].values()], axis=0))
+    total = sum(np.sum([s["sumw"] for s in entry["regions"]["all"]["templates"].values()], axis=0))
     assert sum(workspace["observations"][0]["data"]) == pytest.approx(total)
     assert list(page_of(output)["models"]) == ["bdt"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
+from hepda.config.events.class_checks import predicted_classes
 from hepda.config.events.systematics import FreeSystematic
 from hepda.config.problems import unknown
 from hepda.config.section import Bins, Expression, Name, Positive, Section
@@ -20,10 +21,9 @@ Role = Literal["signal", "control", "validation"]
 
 
 def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
-    falls = [(low, high) for low, high in pairwise(edges) if not low < high]
-    if len(edges) < 2 or falls or not all(map(math.isfinite, edges)):
-        where = f"; {falls[0][1]:g} follows {falls[0][0]:g}" if falls else ""
-        raise ValueError(f"edges of bins are at least two finite numbers that rise{where}")
+    rising = all(low < high for low, high in pairwise(edges))
+    if len(edges) < 2 or not rising or not all(map(math.isfinite, edges)):
+        raise ValueError("edges of bins must be at least two finite numbers that rise")
     return edges
 
 
@@ -53,6 +53,9 @@ class RegionConfig(Section):
     """`signal` and `control` are fitted; the bins of the score of a signal region follow its purity, and its data are
     blinded as a whole where `evaluation.blind` hides scores, those of a control region only if a score of them is
     hidden. `validation` is not fitted, but drawn with the parameters of the fit."""
+
+    label: str | None = None
+    """Its name in figures; null: the name with spaces. Text between dollar signs is mathematics."""
 
     @property
     def automatic(self) -> bool:
@@ -88,9 +91,8 @@ SCORE = "score"
 
 
 def output_names(config: AnalysisConfig) -> list[str]:
-    """Return the variables of regions that models provide: the score and a probability a class."""
-    classes = dict.fromkeys(sample.class_ for sample in config.samples.values() if sample.class_ is not None)
-    return [SCORE, *(f"p_{name}" for name in classes)]
+    """Return the variables of regions that models provide: the score, a probability a class, the discriminants."""
+    return [SCORE, *(f"p_{name}" for name in config.class_names), *config.discriminants]
 
 
 def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
@@ -119,9 +121,17 @@ def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
 
 def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: list[str]) -> Iterator[str]:
     """Yield a problem for an output that a model does not have."""
-    classes = [name.removeprefix("p_") for name in outputs if name.startswith("p_")]
-    if region.largest is not None and region.largest not in classes:
-        yield unknown(f"{path}.largest", region.largest, "class", classes)
+    if region.largest is not None and region.largest not in config.class_names:
+        yield unknown(f"{path}.largest", region.largest, "class", config.class_names)
     variable = region.variable.strip()
+    several = len(config.class_names) > 2
+    for model, section in config.models.items():
+        if several and not predicted_classes(config, section):
+            for key, value in (("largest", region.largest), ("variable", variable)):
+                if value in (config.class_names if key == "largest" else outputs[1:]):
+                    yield (
+                        f"{path}.{key}: the model {model!r} has one score, so no {value!r}; give it `classes: all`, or "
+                        "take it out of `models`."
+                    )
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
-        yield unknown(f"{path}.variable", variable, "output of a model or a variable", [*outputs, *config.variables])
+        yield unknown(f"{path}.variable", variable, "variable of a region", [*outputs, *config.variables])

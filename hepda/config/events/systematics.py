@@ -35,6 +35,8 @@ class Systematic(Section):
     """Simulated samples of the nominal domain that it acts on; null: all of them."""
     correlated: CorrelatedConfig = CorrelatedConfig()
     """Whether processes and regions share the parameter."""
+    label: str | None = None
+    """Its name in figures; null: the name with spaces. Text between dollar signs is mathematics."""
 
 
 class ShapeSystematic(Systematic):
@@ -86,7 +88,7 @@ class FreeSystematic(Systematic):
 
     kind: Literal["free"]
     """A free rate."""
-    samples: Names  # type: ignore[assignment]
+    samples: Names
     """Simulated samples of the nominal domain that it scales; no signal, which mu scales."""
 
 
@@ -142,7 +144,7 @@ def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
     """Yield every problem as `path: what is wrong`."""
     for name, section in config.systematics.items():
         path = f"systematics.{name}"
-        if name == RESERVED[0] or name.startswith(RESERVED[1]):
+        if name in (RESERVED[0], *(f"mu_{of}" for of in config.signal)) or name.startswith(RESERVED[1]):
             yield f"{path}: the fit uses that name itself; choose another."
         if section.samples is not None:
             yield from _named(config, f"{path}.samples", section.samples)
@@ -160,7 +162,7 @@ def _free_rates(config: AnalysisConfig) -> Iterator[str]:
             continue
         path = f"systematics.{name}.samples"
         for sample in section.samples:
-            if sample in config.samples and config.samples[sample].class_ == "signal":
+            if sample in config.samples and config.side_of(sample) == "signal":
                 yield f"{path}: {sample!r} is signal, which mu scales already; take it out."
             elif owner.setdefault(sample, name) != name:
                 yield f"{path}: the free rate {owner[sample]!r} scales {sample!r} already; name it once."

@@ -42,13 +42,13 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
     counts = templates.total(0.0) if observed is None else templates.counts(observed)
     data = model.nominally(counts[None])
     best = fit_strengths(model, data, intervals=False)
-    start = np.where(best.converged[:, None], best.theta, np.zeros_like(best.theta))
+    start = np.where(best.converged[:, None], best.theta, model.start)
     without = profile(model, data, np.zeros(1), start)
     if not (best.converged[0] and without.converged[0]):
         return UpperLimit(None, None, None, level, "the fit runs to where a bin expects no events")
     nu = model.expected(without.point)
     gamma = model.gamma(nu, data)
-    asimov = Observations(gamma * nu, without.point[:, 1:], gamma)
+    asimov = Observations(gamma * nu, without.point[:, len(model.rates) :], gamma)
     scale = float(best.error[0])
     root_of_asimov = _root_q(model, asimov, without.point, 0.0, 0.0)
     if not np.isfinite(scale) or scale <= 0:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.fits.histfactory import Model, Observations, fit
-from hepda.evaluation.fits.newton import Minimum, Rows, solve
+from hepda.evaluation.fits.numerics.newton import Minimum, Rows, solve
 from hepda.results.evaluation import FloatArray
 
 _STEPS = 40
@@ -24,8 +24,8 @@ class Strengths:
     low: FloatArray  # [t], ends of the interval where -2 ln L rises by one
     high: FloatArray  # [t]
     value: FloatArray  # [t], -ln L at the minimum
-    theta: FloatArray  # [t, 1 + p], best mu and alphas
-    hessian: FloatArray  # [t, 1 + p, 1 + p], of -ln L with the templates' statistics profiled
+    theta: FloatArray  # [t, q], best free factors (mu first) and alphas
+    hessian: FloatArray  # [t, q, q], of -ln L with the templates' statistics profiled
     converged: NDArray[np.bool_]  # [t]
 
     def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Strengths:
@@ -78,7 +78,7 @@ def curvature_error(hessian: FloatArray) -> FloatArray:
 
 
 def profile(model: Model, data: Observations, mu: FloatArray, start: FloatArray) -> Minimum:
-    """Return the best alphas for given mu [t], from `start` [t, 1 + p]."""
+    """Return the best other parameters for given mu [t], from `start` [t, q]."""
     free = np.ones(start.shape, dtype=np.bool_)
     free[:, 0] = False
     point = start.copy()
@@ -89,7 +89,7 @@ def profile(model: Model, data: Observations, mu: FloatArray, start: FloatArray)
 def q0(model: Model, data: Observations, best: Strengths) -> FloatArray:
     """Return the discovery test statistic [t]: -2 ln of L at mu = 0 over L at its maximum; 0 for mu < 0."""
     start = best.theta.copy()
-    start[:, 1:] = np.where(best.converged[:, None], start[:, 1:], 0.0)
+    start[:, 1:] = np.where(best.converged[:, None], start[:, 1:], model.start[1:])
     without = profile(model, data, np.zeros(len(start)), start)
     ratio = np.where(best.mu > 0, np.maximum(2 * (without.at.value - best.value), 0.0), 0.0)
     return np.where(best.converged & without.converged, ratio, np.nan)
@@ -134,7 +134,7 @@ def _ends(model: Model, data: Observations, best: Strengths, last_step: bool) ->
 
 
 def _ridge(hessian: FloatArray) -> FloatArray:
-    """Return d(alpha) / d(mu) [t, p] along which the gradient by the alphas stays zero."""
+    """Return d(theta) / d(mu) [t, q - 1] of the others, along which the gradient by them stays zero."""
     if hessian.shape[1] == 1:
         return np.zeros((len(hessian), 0))
     return -solve(hessian[:, 1:, 1:], hessian[:, 1:, 0])

@@ -1,160 +1,120 @@
-"""Template histograms of one region and their changes by systematics: the input of a fit.
+"""Templates of all regions of a fit.
 
-Contents are expected events at the stated luminosity, signal at mu = 1. Nothing is clipped: bins that a fit
-cannot use are merged (`usable_bins`, `Templates.merged`), and what merging cannot fix is an error.
+Arrays over bins [b] are those of the channels one after another (`Templates.slices`). A systematic, a free rate or a
+strength is one parameter wherever its name is found: what is not correlated needs different names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import vector
-from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.fits.interpolation import RateFactors, additive
+from hepda.evaluation.fits.channels import POI, STATISTICS, Channel, SampleTemplate, Variation, checked_contents
 from hepda.results.evaluation import FloatArray
-
-POI = "mu"
-STATISTICS = "staterror"  # parameters of the templates' statistics are named staterror_<region>[bin]
-
-Variation = tuple[FloatArray, FloatArray]  # up, down
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SampleTemplate:
-    """Contents of one sample and its variations.
-
-    Raises:
-        DataError: lengths differ, a value is not finite, the sum of the contents or of a variation is not positive, or
-            a factor is not positive.
-
-    """
-
-    name: str
-    signal: bool  # scaled by mu
-    sumw: FloatArray  # [b]
-    sumw2: FloatArray  # [b]
-    shapes: Mapping[str, Variation] = field(default_factory=dict)  # absolute contents [b]
-    norms: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # factors on the rate
-
-    def __post_init__(self) -> None:
-        where = f"the template of {self.name}"
-        bins = np.size(self.sumw)
-        object.__setattr__(self, "sumw", _contents(self.sumw, bins, where))
-        object.__setattr__(self, "sumw2", _contents(self.sumw2, bins, f"{where}, squared weights"))
-        if np.any(self.sumw2 < 0):
-            raise DataError(f"{where} has a negative sum of squared weights; weights must be real numbers")
-        shapes = {
-            name: (
-                _contents(up, bins, f"{where}, {name} up"),
-                _contents(down, bins, f"{where}, {name} down"),
-            )
-            for name, (up, down) in self.shapes.items()
-        }
-        object.__setattr__(self, "shapes", shapes)
-        totals = {"nominal": self.sumw.sum()}
-        for name, (up, down) in shapes.items():
-            totals |= {f"{name} up": up.sum(), f"{name} down": down.sum()}
-        for name, total in totals.items():
-            if total <= 0:
-                raise DataError(f"{where} ({name}) sums to {total:.4g} events; a template needs a positive sum")
-        for name, pair in self.norms.items():
-            if len(pair) != 2 or not all(np.isfinite(f) and f > 0 for f in pair):
-                raise DataError(
-                    f"{where}: the factors {pair} of {name} must be two positive numbers, such as (1.1, 0.9)"
-                )
-
-    @property
-    def systematics(self) -> tuple[str, ...]:
-        """Names of the systematics that vary this sample."""
-        return tuple(dict.fromkeys([*self.shapes, *self.norms]))
-
-    def split(self, name: str) -> tuple[tuple[float, float], Variation]:
-        """Split a variation into factors (up, down) on the rate and contents (up [b], down [b]) of the nominal sum.
-
-        A shape's change of the rate becomes a factor, as is usual, so that it extrapolates exponentially
-        and never below zero; a sample without this systematic gives (1, 1) and the nominal contents.
-        """
-        up, down = self.norms.get(name, (1.0, 1.0))
-        if name not in self.shapes:
-            return (up, down), (self.sumw, self.sumw)
-        rates = [float(varied.sum() / self.sumw.sum()) for varied in self.shapes[name]]
-        shape = (self.shapes[name][0] / rates[0], self.shapes[name][1] / rates[1])
-        return (up * rates[0], down * rates[1]), shape
-
-    def changed_by(self, name: str) -> bool:
-        """Return whether a systematic changes anything, beyond rounding."""
-        rates, shape = self.split(name)
-        moved = np.max(np.abs(np.stack(shape) - self.sumw)) / np.max(np.abs(self.sumw))
-        return bool(max(abs(rates[0] - 1), abs(rates[1] - 1), moved) > 1e-9)
-
-    def merged(self, kept: NDArray[np.intp]) -> SampleTemplate:
-        """Return the same sample in wider bins; `kept` are the indices of the edges that remain."""
-        shapes = {name: (rebin(up, kept), rebin(down, kept)) for name, (up, down) in self.shapes.items()}
-        return replace(self, sumw=rebin(self.sumw, kept), sumw2=rebin(self.sumw2, kept), shapes=shapes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Templates:
-    """The samples of one region (channel), in bins of one variable.
+    """The regions (channels) of a fit.
 
     `check`, which every fit calls, raises an error if the bins cannot be fitted.
 
     Raises:
-        DataError: there is no signal or no background, names repeat or are reserved, or lengths differ.
+        DataError: there is no signal that mu scales or no background, two regions have the same name, or a name is
+            reserved or used for both a systematic and a free rate.
 
     """
 
-    edges: FloatArray  # [b + 1], rising
-    samples: tuple[SampleTemplate, ...]
+    channels: tuple[Channel, ...]
 
     def __post_init__(self) -> None:
-        edges = np.asarray(self.edges, dtype=np.float64)
-        if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
-            raise DataError(f"edges of templates must be at least two rising numbers, not {edges.tolist()}")
-        object.__setattr__(self, "edges", edges)
-        names = [sample.name for sample in self.samples]
+        names = [channel.name for channel in self.channels]
         if len(set(names)) != len(names):
-            raise DataError(f"two templates have the same name; there are {names}")
-        if not any(sample.signal for sample in self.samples) or all(sample.signal for sample in self.samples):
-            raise DataError(f"a fit needs a template of signal and one of background; there are {names}")
-        for sample in self.samples:
-            if len(sample.sumw) != len(edges) - 1:
-                raise DataError(
-                    f"the template of {sample.name} has {len(sample.sumw)} bins where the edges bound {len(edges) - 1}"
-                )
-        for name in self.systematics:
+            raise DataError(f"two regions have the same name; there are {names}")
+        samples = [sample for channel in self.channels for sample in channel.samples]
+        if not any(s.signal for s in samples) or all(s.signal for s in samples):
+            raise DataError(f"a fit needs a template of signal and one of background; there are {list(self.samples)}")
+        if POI not in self.rates:
+            raise DataError(f"no signal is scaled by {POI}; the strengths are called {', '.join(self.signals)}")
+        for name in (*self.systematics, *self.rates[1:]):
             if name == POI or name.startswith(STATISTICS):
-                raise DataError(f"a systematic must not be called {name!r}: the fit uses that name itself")
+                what = "systematic" if name in self.systematics else "free rate"
+                raise DataError(f"a {what} must not be called {name!r}: the fit uses that name itself")
+        for name in set(self.systematics) & set(self.rates):
+            raise DataError(f"{name!r} is both a free rate and a systematic with a prior; give them two names")
+
+    @classmethod
+    def of_one(cls, name: str, edges: ArrayLike, samples: tuple[SampleTemplate, ...]) -> Templates:
+        """Return the templates of a fit with one region; the arguments are those of `Channel`."""
+        return cls((Channel(name, np.asarray(edges, dtype=np.float64), samples),))
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """The bins of each channel."""
+        ends = np.cumsum([channel.bins for channel in self.channels]).tolist()
+        return {c.name: slice(end - c.bins, end) for c, end in zip(self.channels, ends, strict=True)}
+
+    @property
+    def staterrors(self) -> tuple[str, ...]:
+        """Names [b] of the factors of the templates' statistics, as in pyhf."""
+        return tuple(f"{STATISTICS}_{channel.name}[{b}]" for channel in self.channels for b in range(channel.bins))
+
+    @property
+    def bins(self) -> int:
+        """Number of bins of all channels."""
+        return sum(channel.bins for channel in self.channels)
+
+    @property
+    def edges(self) -> FloatArray:
+        """Edges [b + 1] of the only channel; with several channels, the numbers of the bins."""
+        return self.channels[0].edges if len(self.channels) == 1 else np.arange(self.bins + 1.0)
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """Names of the samples of all channels."""
+        return tuple(dict.fromkeys(sample.name for channel in self.channels for sample in channel.samples))
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """The free factors: mu, then further strengths and free rates in the order in which the samples name them."""
+        named = [s.rate for channel in self.channels for s in channel.samples if s.rate is not None]
+        return tuple(dict.fromkeys([POI, *named] if POI in named else named))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The free factors that scale signals, mu among them."""
+        scaling = {s.rate for channel in self.channels for s in channel.samples if s.signal}
+        return tuple(rate for rate in self.rates if rate in scaling)
 
     @property
     def systematics(self) -> tuple[str, ...]:
         """Names of all systematics, in the order in which the samples name them."""
-        return tuple(dict.fromkeys(name for sample in self.samples for name in sample.systematics))
+        return tuple(dict.fromkeys(name for channel in self.channels for name in channel.systematics))
 
     @property
     def active(self) -> tuple[str, ...]:
         """The systematics that change a template at all; data have no effect on the others."""
-        return tuple(name for name in self.systematics if any(s.changed_by(name) for s in self.samples))
+        changing = {name for channel in self.channels for name in channel.active}
+        return tuple(name for name in self.systematics if name in changing)
 
     @property
     def signal(self) -> FloatArray:
-        """Contents [b] of the signal at mu = 1."""
-        return _sum([s.sumw for s in self.samples if s.signal])
+        """Contents [b] of all signals, each at a strength of 1."""
+        return self._joined(lambda channel: channel.signal)
 
     @property
     def background(self) -> FloatArray:
         """Contents [b] of all backgrounds."""
-        return _sum([s.sumw for s in self.samples if not s.signal])
+        return self._joined(lambda channel: channel.background)
 
     @property
     def sumw2(self) -> FloatArray:
-        """Sums of squared weights [b] of all samples, at mu = 1."""
-        return _sum([s.sumw2 for s in self.samples])
+        """Sums of squared weights [b] of all samples, with every free factor at 1."""
+        return self._joined(lambda channel: channel.sumw2)
 
     @property
     def statistical_error(self) -> FloatArray:
@@ -162,139 +122,54 @@ class Templates:
         return np.asarray(np.sqrt(self.sumw2) / self.total(), dtype=np.float64)
 
     def total(self, mu: float = 1.0) -> FloatArray:
-        """Return the expected events [b] at the nominal value of every systematic."""
-        return np.asarray(mu * self.signal + self.background, dtype=np.float64)
+        """Return the expected events [b] at the nominal value of every systematic and every other free factor."""
+        return self._joined(lambda channel: channel.total(mu))
 
     def expected(self, mu: float = 1.0, values: Mapping[str, float] | None = None) -> FloatArray:
-        """Return the expected events [b] with systematics at `values` (in standard deviations; 0 where not named)."""
-        return _sum([(mu if s.signal else 1.0) * _varied(s, values or {}) for s in self.samples])
+        """Return the expected events [b] at `values`.
+
+        Args:
+            mu: the strength.
+            values: systematics in standard deviations (0 where not named) and further free factors (1 where not named).
+
+        """
+        return self._joined(lambda channel: channel.expected(mu, values))
 
     def varied(self, name: str, *, background: bool = False) -> Variation:
         """Return the total [b] at mu = 1 (or of the background only), with one systematic up and down."""
-        samples = [s for s in self.samples if not (background and s.signal)]
-        return _sum([_varied(s, {name: 1.0}) for s in samples]), _sum([_varied(s, {name: -1.0}) for s in samples])
+        up, down = zip(*(channel.varied(name, background=background) for channel in self.channels), strict=True)
+        return np.concatenate(up), np.concatenate(down)
 
     def counts(self, contents: ArrayLike, name: str = "the observed counts") -> FloatArray:
         """Return contents [b] for a fit; raise DataError for a wrong length and for negative or non-finite values."""
-        values = _contents(contents, len(self.edges) - 1, name)
-        bad = np.flatnonzero(values < 0)
-        if len(bad):
-            raise DataError(f"bins {bad.tolist()} of {name} are negative; merge them first")
+        values = checked_contents(contents, self.bins, name)
+        for channel, part in self.parts(values).items():
+            bad = np.flatnonzero(part < 0)
+            if len(bad):
+                where = "" if len(self.channels) == 1 else f" in {channel}"
+                raise DataError(f"bins {bad.tolist()} of {name}{where} are negative; merge them first")
         return values
+
+    def parts(self, contents: FloatArray) -> dict[str, FloatArray]:
+        """Return the contents [..., b of the channel] of each channel, from those [..., b] of all."""
+        return {name: contents[..., bins] for name, bins in self.slices.items()}
 
     def uncertainty(self) -> FloatArray:
         """Return the error [b] of the total at mu = 1 before a fit: statistics, larger side of each systematic."""
-        total, variance = self.total(), self.sumw2
-        for name in self.active:
-            up, down = self.varied(name)
-            variance = variance + np.maximum(np.abs(up - total), np.abs(down - total)) ** 2
-        return np.asarray(np.sqrt(variance), dtype=np.float64)
+        return self._joined(lambda channel: channel.uncertainty())
 
-    def merged(self, kept: ArrayLike) -> Templates:
-        """Return the same templates in wider bins; `kept` are the indices [k + 1] of the remaining edges (0 to b)."""
-        indices = np.asarray(kept, dtype=np.intp)
-        return Templates(self.edges[indices], tuple(sample.merged(indices) for sample in self.samples))
+    def mapped(self, function: Callable[[SampleTemplate], SampleTemplate]) -> Templates:
+        """Return the templates with a function applied to each sample of each channel."""
+        return Templates(tuple(channel.mapped(function) for channel in self.channels))
+
+    def only(self, names: Collection[str]) -> Templates:
+        """Return the templates of some channels."""
+        return replace(self, channels=tuple(channel for channel in self.channels if channel.name in names))
 
     def check(self) -> None:
         """Raise DataError that names the bins which cannot be fitted: without background, negative, ..."""
-        background = {"": self.background}
-        for name in self.systematics:
-            up, down = self.varied(name, background=True)
-            background |= {f" with {name} up": up, f" with {name} down": down}
-        for when, contents in background.items():
-            bad = np.flatnonzero(contents <= 0)
-            if len(bad):
-                raise DataError(
-                    f"bins {bad.tolist()} of the templates have no positive background{when}; merge them "
-                    "first (fewer or wider bins)"
-                )
-        bad = np.flatnonzero(self.signal < 0)
-        if len(bad):
-            raise DataError(f"bins {bad.tolist()} of the templates have a negative signal; merge them first")
+        for channel in self.channels:
+            channel.check("the templates" + f" of {channel.name}" * (len(self.channels) > 1))
 
-
-def usable_bins(templates: Templates, *, others: Sequence[ArrayLike] = (), min_n_eff: float = 10.0) -> NDArray[np.intp]:
-    """Return the indices of the edges to keep, so that every bin can be fitted; for `merged` and `rebin`.
-
-    A bin is merged with its neighbour (from the signal end down) if its background is not positive, nominal
-    or varied, or has n_eff < min_n_eff, or its signal or one of `others` is negative.
-
-    Args:
-        templates: the samples and their variations.
-        others: further contents that must not be negative, [b] each, such as pseudo-data of signed weights.
-        min_n_eff: smallest effective number of background events in a bin.
-
-    Raises:
-        DataError: all bins together cannot be used.
-
-    """
-    varied = [c for name in templates.systematics for c in templates.varied(name, background=True)]
-    other = [vector(o, "pseudo-data", len(templates.edges) - 1) for o in others]
-    sumw2 = _sum([s.sumw2 for s in templates.samples if not s.signal])
-    content = np.stack([templates.background, sumw2, templates.signal, *varied, *other])
-
-    def accept(x: FloatArray) -> bool:
-        enough = x[0] > 0 and x[0] ** 2 >= min_n_eff * x[1] and x[2] >= 0
-        return bool(enough and np.all(x[3 : 3 + len(varied)] > 0) and np.all(x[3 + len(varied) :] >= 0))
-
-    kept = merge_bins(content, accept)
-    if kept is None:
-        raise DataError(
-            "even all bins of the templates together cannot be fitted: the background is not positive, or "
-            f"below an n_eff of {min_n_eff:g}, or pseudo-data are negative; use more simulation"
-        )
-    return kept
-
-
-def rebin(contents: ArrayLike, kept: ArrayLike) -> FloatArray:
-    """Return the sums [..., k] of contents [..., b] between the edges that remain (`usable_bins`)."""
-    start = np.asarray(kept, dtype=np.intp)[:-1]
-    return np.asarray(np.add.reduceat(np.asarray(contents, dtype=np.float64), start, axis=-1))
-
-
-def two_point(nominal: ArrayLike, other: ArrayLike, *, rate: bool = False) -> Variation:
-    """Return up and down variations from two generators: up is the other generator, down its mirror image.
-
-    The mirror image is 2 nominal - other, and nominal^2 / other (the same to first order) in bins where that is not
-    positive.
-
-    Args:
-        nominal: contents of the nominal generator [b].
-        other: contents of the other generator [b].
-        rate: keep the difference in the sums; by default, the other is scaled to the nominal sum first.
-
-    """
-    n = vector(nominal, "nominal template")
-    up = vector(other, "template of the other generator", len(n))
-    if not rate:
-        if up.sum() <= 0 or n.sum() <= 0:
-            raise DataError("a two-point variation needs positive sums of weights in both generators")
-        up = up * (n.sum() / up.sum())
-    down = 2 * n - up
-    ratio = np.divide(n * n, up, out=down.copy(), where=up > 0)
-    down = np.where((down <= 0) & (n > 0), ratio, down)
-    if not rate:
-        down = down * (n.sum() / down.sum())
-    return up, down
-
-
-def _varied(sample: SampleTemplate, values: Mapping[str, float]) -> FloatArray:
-    contents, factor = sample.sumw, 1.0
-    for name in sample.systematics:
-        alpha = np.array([[float(values.get(name, 0.0))]])
-        (up, down), shape = sample.split(name)
-        weights = additive(alpha)[0, :, 0, 0]
-        contents = contents + weights[0] * (shape[0] - sample.sumw) + weights[1] * (sample.sumw - shape[1])
-        factor *= float(np.exp(RateFactors.of(np.array([[up]]), np.array([[down]])).at(alpha)[0].item()))
-    return np.asarray(factor * contents, dtype=np.float64)
-
-
-def _contents(values: ArrayLike, bins: int, name: str) -> FloatArray:
-    try:
-        return vector(values, name, bins)
-    except ValueError as reason:  # a wrong length comes from the caller's histograms: the user has to fix it
-        raise DataError(str(reason)) from None
-
-
-def _sum(contents: Sequence[FloatArray]) -> FloatArray:
-    return np.asarray(np.sum(contents, axis=0), dtype=np.float64)
+    def _joined(self, contents: Callable[[Channel], FloatArray]) -> FloatArray:
+        return np.concatenate([contents(channel) for channel in self.channels])

@@ -86,7 +86,7 @@ def expected_fits(
     for k in range(len(rows)):
         row = np.array([k])
         fit = _expected_fit(model, templates, data[row], fits[row], float(strengths[k]))
-        fitted.append(replace(fit, sample_error=noise[k]))
+        fitted.append(replace(fit, sample_error=noise[k], rates={} if fit.mu is None else _rates(model, fits[row])))
     return tuple(fitted)
 
 
@@ -146,7 +146,7 @@ def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_
     above = failed = 0
     for first in range(0, toys, _CHUNK):
         count = min(_CHUNK, toys - first)
-        toy = model.fluctuated(gamma * nu[0], count, generator, without.point[0, 1:], gamma)
+        toy = model.fluctuated(gamma * nu[0], count, generator, without.point[0, len(model.rates) :], gamma)
         statistic = q0(model, toy, fit_strengths(model, toy, intervals=False))
         failed += int(np.isnan(statistic).sum())
         above += int(np.sum(statistic >= reached))
@@ -187,6 +187,14 @@ def _closure(parts: list[Strengths], truth: float, failed: int) -> ToyClosure:
         failed=failed,
         width=float(np.mean(high - low)),
     )
+
+
+def _rates(model: Model, fits: Strengths) -> dict[str, tuple[float, float]]:
+    """Return the free factors but mu of one data set, with their errors from the curvature."""
+    if len(model.rates) == 1:
+        return {}
+    errors = np.sqrt(np.linalg.pinv(fits.hessian[0], hermitian=True).diagonal())
+    return {name: (float(fits.theta[0, k]), float(errors[k])) for k, name in enumerate(model.rates) if k > 0}
 
 
 def _expected_fit(model: Model, templates: Templates, data: Observations, fits: Strengths, truth: float) -> ClosureFit:

@@ -1,33 +1,40 @@
-"""The figures of `hepda fit`: for each model its templates after the fit, pulls and impacts; for all the bias in mu.
+"""The figures of `hepda fit`, made of the records of fit.json: of each model, and of all models together.
 
 A new figure is a function, in any module, and a line of a registry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-
-from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit
+from hepda.events.fit.fits import ALL, UNAWARE
 from hepda.events.specs import Appearance
-from hepda.plotting import fit as plots
 from hepda.plotting.base.style import Label
+from hepda.plotting.fit.closure import closure_bias_figure
+from hepda.plotting.fit.correlations import correlation_figure
+from hepda.plotting.fit.parameters import parameters_figure
+from hepda.plotting.fit.ranking import ranking_figure
+from hepda.plotting.fit.regions import RegionTexts, SampleLook, region_figure, summary_figure
+from hepda.plotting.fit.scan import scan_figure
+from hepda.plotting.fit.strengths import strengths_figure
 from hepda.report.page import Drawing
 from hepda.report.registry import drawings_of
-from hepda.results.evaluation import ClosureFit, ToyClosure
-
-Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
-"""By model and domain, with one entry for each injected strength."""
+from hepda.results.fit_file import ClosedEntry, FitEntry, FittedModel, RegionEntry
 
 MODEL_FIGURES = {
-    "postfit": "hepda.events.fit.figures:postfit_drawings",
-    "pulls": "hepda.events.fit.figures:pull_drawings",
-    "impacts": "hepda.events.fit.figures:impact_drawings",
+    "summary": "hepda.events.fit.figures:summary_drawings",
+    "regions": "hepda.events.fit.figures:region_drawings",
+    "parameters": "hepda.events.fit.figures:parameter_drawings",
+    "ranking": "hepda.events.fit.figures:ranking_drawings",
+    "correlations": "hepda.events.fit.figures:correlation_drawings",
+    "scan": "hepda.events.fit.figures:scan_drawings",
 }
 """Figures of each model, `module:function`, in the order of the report; a function yields drawings of ModelFitData."""
-CLOSURE_FIGURES = {"bias": "hepda.events.fit.figures:bias_drawings"}
+CLOSURE_FIGURES = {
+    "bias": "hepda.events.fit.figures:bias_drawings",
+    "strengths": "hepda.events.fit.figures:strength_drawings",
+}
 """Figures of all models together; a function yields drawings of ClosureData."""
 
 
@@ -37,30 +44,89 @@ class ModelFitData:
 
     appearance: Appearance
     model: str
-    main: MainFit
+    fitted: FittedModel
 
     @property
     def observed(self) -> bool:
         """Return whether the fit shown is one to data."""
-        return not isinstance(self.main.observed, str)
+        return self.fitted.observed.mu is not None
+
+    @property
+    def shown(self) -> FitEntry:
+        """Return the fit that is drawn."""
+        return self.fitted.observed if self.observed else self.fitted.expected
 
     @property
     def fitted_to(self) -> str:
         """Return the name of what was fitted."""
-        return self.appearance.label_of(self.main.fitted_to) if self.observed else "Asimov data"
+        return self.appearance.label_of(self.fitted.fitted_to) if self.observed else "Asimov data"
+
+    @property
+    def has_data(self) -> bool:
+        """Return whether the data of any region may be shown."""
+        return any(region.observed is not None for region in self.fitted.regions.values())
+
+    @property
+    def data(self) -> str:
+        """Return what figures call the data."""
+        return _capital(self.appearance.label_of(self.fitted.fitted_to)) if self.observed else "Data"
+
+    @property
+    def look(self) -> SampleLook:
+        """Return how the samples are drawn, in one order in all regions: the smallest in all of them lowest."""
+        events: dict[str, float] = {}
+        signal: dict[str, None] = {}
+        for region in self.fitted.regions.values():
+            for name, expected in region.prefit.yields.items():
+                events[name] = events.get(name, 0.0) + expected.value
+            signal |= dict.fromkeys(name for name, template in region.templates.items() if template.signal)
+        samples = {name: self.appearance.samples[name] for name in events if name in self.appearance.samples}
+        return SampleLook(
+            {name: sample.label for name, sample in samples.items() if sample.label},
+            {name: sample.color for name, sample in samples.items() if sample.color},
+            tuple(signal),
+            tuple(sorted(events, key=lambda name: events[name])),
+        )
+
+    def name_of(self, region: str) -> str:
+        """Return what figures call a region."""
+        return self.appearance.fit.get(region, _plain(region))
 
     def label(self) -> Label:
         """Return the line above the axes."""
-        return label_of(self.appearance, "Pseudo-data" if self.observed else "Simulation")
+        return label_of(self.appearance, self.data if self.has_data else "Simulation")
+
+    def texts(self, name: str = "", region: RegionEntry | None = None) -> RegionTexts:
+        """Return the texts of the figure of a region, or of all regions."""
+        variable, unit = ("", "") if region is None else _variable(self.appearance, self.model, region)
+        after = "Post-fit" if self.observed else "Post-fit, Asimov data"
+        return RegionTexts(
+            self.name_of(name) if name else "",
+            variable,
+            unit,
+            self.data,
+            ("Pre-fit",),
+            (after, *self._result()) if self.shown.mu else (after,),
+        )
+
+    def _result(self) -> list[str]:
+        """Return mu, and the goodness of a fit to data."""
+        error = self.shown.error or 0.0
+        lines = [rf"$\hat{{\mu}}$ = {self.shown.mu:.2f} ± {error:.2f}".replace("-", "−")]
+        p_value = self.shown.p_value
+        if self.observed and p_value is not None and self.shown.goodness is not None:
+            p_text = f"= {p_value:.2f}" if p_value >= 0.005 else f"= {p_value:.0e}"
+            lines[0] += f", goodness of fit {self.shown.goodness:.1f} / {self.shown.ndf}, p {p_text}"
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
 class ClosureData:
-    """The fits to pseudo-data, by variant of the closure, model and domain."""
+    """The fits of all models."""
 
     appearance: Appearance
     source: str
-    closures: Mapping[str, Closures]
+    models: Mapping[str, FittedModel]
 
 
 def label_of(appearance: Appearance, status: str) -> Label:
@@ -68,60 +134,130 @@ def label_of(appearance: Appearance, status: str) -> Label:
     return Label(status, luminosity=appearance.luminosity, note=appearance.signal_scale)
 
 
-def model_drawings(appearance: Appearance, model: str, main: MainFit) -> list[Drawing]:
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _variable(appearance: Appearance, model: str, region: RegionEntry) -> tuple[str, str]:
+    """Return label and unit of the variable of a region."""
+    plot = appearance.plots.get(region.variable)
+    if plot is not None:
+        return plot.label or _plain(region.variable), plot.unit or ""
+    if region.variable == "score":
+        return f"Score of {model}", ""
+    if region.variable.startswith("p_"):
+        return f"P({region.variable.removeprefix('p_')}) of {model}", ""
+    return region.variable, ""
+
+
+def model_drawings(appearance: Appearance, model: str, fitted: FittedModel) -> list[Drawing]:
     """Return the figures of one model; there are none if its fit failed."""
-    return drawings_of(MODEL_FIGURES, ModelFitData(appearance, model, main)) if main.shown.mu is not None else []
+    data = ModelFitData(appearance, model, fitted)
+    return drawings_of(MODEL_FIGURES, data) if data.shown.mu is not None else []
 
 
-def postfit_drawings(fit: ModelFitData) -> Iterator[Drawing]:
-    """Yield the templates after the fit."""
-    samples = {n: s for n, s in fit.appearance.samples.items() if n in fit.main.shown.samples}
-    names = {n: s.label for n, s in samples.items() if s.label}
-    colours = {n: s.color for n, s in samples.items() if s.color}
-    yield Drawing(
-        "fit", f"fit_postfit_{fit.model}", f"Templates after the fit: {fit.model}",
-        f"Score of {fit.model} in the bins of the fit, {fit.fitted_to} over the fitted templates with the band of all "
-        "fitted errors; dashed: expectation before the fit at µ = 1.",
-        lambda: plots.postfit_figure(
-            fit.main.shown, model=fit.model, labels=names, colours=colours, data=fit.fitted_to, label=fit.label()
-        ),
-    )  # fmt: skip
-
-
-def pull_drawings(fit: ModelFitData) -> Iterator[Drawing]:
-    """Yield the pulls of the nuisance parameters, if any is constrained."""
-    parameters = fit.main.shown.parameters
-    if any(p.pull is not None and p.constraint is not None for p in parameters):
-        yield Drawing(
-            "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
-            f"Value of each nuisance parameter in the fit to {fit.fitted_to}, in units of its uncertainty before the "
-            "fit, with its error; bands: one and two standard deviations.",
-            lambda: plots.pulls_figure(parameters, label=fit.label()),
-        )  # fmt: skip
-
-
-def impact_drawings(fit: ModelFitData) -> Iterator[Drawing]:
-    """Yield the impacts of the nuisance parameters on µ, if they were calculated."""
-    mu, error, impacts = fit.main.shown.mu, fit.main.shown.error, fit.main.impacts
-    if impacts and mu is not None and error is not None:
-        yield Drawing(
-            "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
-            f"Change of µ in the fit to {fit.fitted_to} if a nuisance parameter is fixed one post-fit error up or "
-            "down; left: its pull.",
-            lambda: plots.impacts_figure(impacts, mu=mu, error=error, label=fit.label()),
-        )  # fmt: skip
-
-
-def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str, Closures]) -> list[Drawing]:
+def closure_drawings(appearance: Appearance, source: str, models: Mapping[str, FittedModel]) -> list[Drawing]:
     """Return the figures of all models together.
 
     Args:
         appearance: how samples are drawn.
         source: the nominal domain.
-        closures: the fits to pseudo-data, by variant of the closure, model and domain.
+        models: the fits by model.
 
     """
-    return drawings_of(CLOSURE_FIGURES, ClosureData(appearance, source, closures))
+    return drawings_of(CLOSURE_FIGURES, ClosureData(appearance, source, models))
+
+
+def summary_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the events in every region before and after the fit, if there are several regions."""
+    if len(fit.fitted.regions) > 1:
+        names = {name: fit.name_of(name) for name in fit.fitted.regions}
+        yield Drawing(
+            "fit", f"fit_summary_{fit.model}", f"Events in the regions before and after the fit: {fit.model}",
+            f"Fit to {fit.fitted_to}. Bands: all uncertainties with their correlations. Regions of validation are not "
+            "fitted. Hatched: blinded.",
+            lambda: summary_figure(fit.fitted.regions, fit.texts(), names=names, look=fit.look, label=fit.label()),
+        )  # fmt: skip
+
+
+def region_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield data and expectation of each region, before and after the fit."""
+    several = len(fit.fitted.regions) > 1
+    for name, region in fit.fitted.regions.items():
+        title = f"{_plain(name)}: {fit.model}" if several else fit.model
+        yield Drawing(
+            "fit", f"fit_region_{fit.model}_{name}", f"Before and after the fit, {title}",
+            f"Fit to {fit.fitted_to}{'' if region.role != 'validation' else ', without this region'}. Bands: all "
+            "uncertainties with their correlations; dashed: the expectation before the fit at µ = 1. Events beyond the "
+            f"ends are in the end bins.{' Data are blinded.' if region.blinded and region.observed is None else ''}",
+            lambda name=name, region=region: region_figure(  # type: ignore[misc]
+                region, fit.texts(name if several else "", region), look=fit.look, label=fit.label()
+            ),
+        )  # fmt: skip
+
+
+def parameter_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the pulls of the nuisance parameters and the free rates, if any has an error."""
+    parameters = fit.shown.parameters or ()
+    if any(p.error is not None for p in parameters):
+        yield Drawing(
+            "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
+            f"Value of each nuisance parameter in the fit to {fit.fitted_to}, in units of its uncertainty before the "
+            "fit, with its error; bands: one and two standard deviations. Below: strengths and free rates.",
+            lambda: parameters_figure(parameters, labels=fit.appearance.fit, label=fit.label()),
+        )  # fmt: skip
+    control = fit.fitted.control
+    if control is not None and any(p.error is not None for p in control.parameters):
+        domain = fit.appearance.label_of(control.domain)
+        label = label_of(fit.appearance, _capital(domain))
+        yield Drawing(
+            "fit", f"fit_control_pulls_{fit.model}", f"Pulls in the control regions: {fit.model}",
+            f"As before, in the fit to {domain} in {', '.join(control.regions)} alone, at µ = 1: the other regions are "
+            "blinded.",
+            lambda: parameters_figure(control.parameters, labels=fit.appearance.fit, label=label),
+        )  # fmt: skip
+
+
+def ranking_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the impacts of the nuisance parameters on µ, if they were calculated."""
+    mu, error, impacts = fit.shown.mu, fit.shown.error, fit.fitted.impacts
+    if impacts and mu is not None and error is not None:
+        yield Drawing(
+            "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
+            f"Change of µ in the fit to {fit.fitted_to} if a parameter is fixed up or down by its error after the fit "
+            "(bars) or before it (outlines); left: its pull, or its value if it has no prior.",
+            lambda: ranking_figure(impacts, mu=mu, error=error, labels=fit.appearance.fit, label=fit.label()),
+        )  # fmt: skip
+
+
+def correlation_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the correlations, if there is more than one parameter."""
+    correlation = fit.shown.correlation
+    if correlation is not None and len(correlation.names) > 1:
+        yield Drawing(
+            "fit", f"fit_correlations_{fit.model}", f"Correlations: {fit.model}",
+            f"Correlations of strengths, free rates and systematics in the fit to {fit.fitted_to}; of many parameters, "
+            "those with the largest.",
+            lambda: correlation_figure(
+                correlation, fit.shown.parameters or (), labels=fit.appearance.fit, label=fit.label()
+            ),
+        )  # fmt: skip
+
+
+def scan_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the profile likelihood, if it was scanned."""
+    scan = fit.fitted.scan
+    if scan is not None:
+        yield Drawing(
+            "fit", f"fit_scan_{fit.model}", f"Likelihood: {fit.model}",
+            f"Profile of −2 ln L in the fit to {fit.fitted_to}, its quadratic approximation, and the likelihood with "
+            "all other parameters fixed at their best values.",
+            lambda: scan_figure(scan, interval=(fit.shown.low, fit.shown.high), label=fit.label()),
+        )  # fmt: skip
 
 
 def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
@@ -138,21 +274,30 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
             "As before, with the alternative generator as a systematic of the fit; only another domain is a test.",
         ),
     }
+    label = label_of(data.appearance, "Simulation")
     for variant, (title, caption) in texts.items():
-        by_model = data.closures.get(variant, {})
-        fits = [entry.fit for domains in by_model.values() for entries in domains.values() for entry in entries]
-        if any(fit.mu is not None for fit in fits):
-            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(data.appearance, data.source, by_model))
+        fits: dict[str, dict[str, list[ClosedEntry]]] = {}
+        for model, fitted in data.models.items():
+            for domain, entries in fitted.closure.of(variant).items():
+                fits.setdefault(domain, {})[model] = list(entries)
+        if any(fit.mu is not None for by_model in fits.values() for of_model in by_model.values() for fit in of_model):
+            yield Drawing(
+                "fit", f"fit_bias_{variant}", title, caption,
+                lambda fits=fits: closure_bias_figure(fits, source=data.source, label=label),  # type: ignore[misc]
+            )  # fmt: skip
 
 
-def _bias(appearance: Appearance, source: str, closures: Closures) -> Callable[[], Figure]:
-    fits: dict[str, dict[str, list[ClosureFit]]] = {}
-    toys: dict[str, dict[str, list[ToyClosure]]] = {}
-    for model, domains in closures.items():
-        for domain, entries in domains.items():
-            fits.setdefault(domain, {})[model] = [entry.fit for entry in entries]
-            with_toys = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
-            if with_toys:
-                toys.setdefault(domain, {})[model] = with_toys
-    label = label_of(appearance, "Simulation")
-    return lambda: plots.closure_bias_figure(fits, source=source, coverage=toys or None, label=label)
+def strength_drawings(data: ClosureData) -> Iterator[Drawing]:
+    """Yield the fitted strength and free rates of all models, if any fit has a minimum."""
+    fits = [ModelFitData(data.appearance, name, fitted) for name, fitted in data.models.items()]
+    if any(fit.shown.mu is not None for fit in fits):
+        observed = next((fit for fit in fits if fit.observed), None)
+        status = "Simulation" if observed is None else observed.data
+        what = "Asimov data" if observed is None else f"Asimov data and to {observed.fitted_to}"
+        yield Drawing(
+            "fit", "fit_strengths", "Signal strength by model",
+            f"Fits to {what}, with all systematics. Thin bars: 68.27 % intervals; thick bars: of the counts alone.",
+            lambda: strengths_figure(
+                data.models, data=status.lower(), labels=data.appearance.fit, label=label_of(data.appearance, status)
+            ),
+        )  # fmt: skip

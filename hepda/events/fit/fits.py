@@ -8,13 +8,28 @@ import numpy as np
 
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
+from hepda.evaluation.fits.discovery import significance
+from hepda.evaluation.fits.goodness import goodness
 from hepda.evaluation.fits.limits import upper_limit
+from hepda.evaluation.fits.postfit import postfit, prefit
+from hepda.evaluation.fits.ranking import error_budget, impacts
+from hepda.evaluation.fits.scan import scan
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import expected_fits, toy_fits
 from hepda.events.domains.blinding import BLINDED
-from hepda.events.fit.templates import TRUTHS, PseudoData, Region
+from hepda.events.fit.control import ControlFit, control_fit
+from hepda.events.fit.inputs import TRUTHS, FitInput, PseudoData
 from hepda.results.evaluation import ClosureFit, ToyClosure
-from hepda.results.fits import ErrorBudget, FitResult, Impact, SignificanceResult, UpperLimit
+from hepda.results.fits import (
+    ErrorBudget,
+    FitResult,
+    Goodness,
+    Impact,
+    RegionContents,
+    Scan,
+    SignificanceResult,
+    UpperLimit,
+)
 
 ALL, UNAWARE = "all", "without_two_point"
 """Variants of the closure: with every systematic, and without the systematics that are another generator."""
@@ -31,7 +46,12 @@ class MainFit:
     limit: UpperLimit
     impacts: tuple[Impact, ...]
     budget: ErrorBudget  # expected
-    fitted_to: str  # the data of the impacts: the name of their domain or "Asimov data"
+    fitted_to: str  # the data of what follows and of the impacts: the name of their domain or "Asimov data"
+    prefit: tuple[RegionContents, ...]  # fitted regions, then those of validation
+    postfit: tuple[RegionContents, ...]  # none if the fit has no minimum
+    scan: Scan | None
+    goodness: Goodness | None  # of the fit to data
+    control: ControlFit | None = None  # of the regions whose data are not blinded, where others are
 
     @property
     def shown(self) -> FitResult:
@@ -47,49 +67,55 @@ class Closed:
     toys: ToyClosure | str
 
 
-def main_fit(region: Region, toys: int, seed: int) -> MainFit:
+def main_fit(fit_input: FitInput, toys: int, seed: int) -> MainFit:
     """Fit the Asimov data at mu = 1 and the data, or the first domain of several.
 
     Args:
-        region: templates and pseudo-data of the model.
-        toys: number of toys for the significance.
+        fit_input: templates and pseudo-data of the model.
+        toys: number of toys for the significance and the goodness of fit.
         seed: seed of the toys.
 
     Raises:
         DataError: the bins cannot be fitted.
 
     """
-    templates = region.templates
+    templates = fit_input.templates
     asimov = templates.total()
-    observed_counts = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
+    observed_counts = {name: data.observed for name, data in fit_input.domains.items() if data.observed is not None}
     first = next(iter(observed_counts), None)
     counts = None if first is None else observed_counts[first]
-    expected = fitting.fit(templates, asimov, name=region.model)
+    expected = fitting.fit(templates, asimov)
     observed: FitResult | str
     if counts is None:
-        observed = BLINDED if BLINDED in region.excluded.values() else "there are no data"
+        observed = BLINDED if BLINDED in fit_input.excluded.values() else "there are no data"
     else:
-        observed = fitting.fit(templates, counts, name=region.model)
+        observed = fitting.fit(templates, counts)
     shown, fitted_counts = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)
+    has_minimum = shown.mu is not None
     return MainFit(
         expected,
         observed,
-        fitting.significance(templates, counts, toys=toys, seed=seed),
+        significance(templates, counts, toys=toys, seed=seed),
         upper_limit(templates, counts),
-        fitting.impacts(templates, fitted_counts, shown),
-        fitting.error_budget(templates, asimov),
+        impacts(templates, fitted_counts, shown),
+        error_budget(templates, asimov),
         "Asimov data" if first is None else first,
+        (*prefit(templates), *prefit(fit_input.validation)),
+        postfit(templates, shown, validation=fit_input.validation),
+        scan(templates, fitted_counts) if has_minimum else None,
+        None if counts is None else goodness(templates, counts, toys=toys, seed=seed),
+        control_fit(fit_input),
     )
 
 
-def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, tuple[Closed, ...]]:
+def closure_of(fit_input: FitInput, variant: str, toys: int, seed: int) -> dict[str, tuple[Closed, ...]]:
     """Fit pseudo-data of every domain with the strengths of TRUTHS, and generate toys for them.
 
     In domains whose classes are known the signal is scaled by mu. Data are fitted without change, and their true mu is
     taken to be 1.
 
     Args:
-        region: templates and pseudo-data of the model.
+        fit_input: templates and pseudo-data of the model.
         variant: ALL for every systematic, UNAWARE to leave out those that are another generator.
         toys: number of toys of each fit.
         seed: seed of the toys.
@@ -98,12 +124,12 @@ def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, 
         By domain, one fit for each injected strength.
 
     """
-    templates = region.templates if variant == ALL else region.unaware
+    templates = fit_input.templates if variant == ALL else fit_input.unaware
     return {
         domain: (Closed(expected_fits(templates, data.observed[None], [1.0])[0], NO_TOYS),)
         if data.observed is not None and data.background is None
         else _closed(templates, data, toys, seed + 1000 * index)
-        for index, (domain, data) in enumerate(region.domains.items())
+        for index, (domain, data) in enumerate(fit_input.domains.items())
     }
 
 
@@ -124,7 +150,7 @@ def _closed(templates: Templates, data: PseudoData, toys: int, seed: int) -> tup
 
 
 def _unfitted(templates: Templates, mu: float, why: str) -> Closed:
-    nothing = np.full(len(templates.edges) - 1, np.nan)
+    nothing = np.full(templates.bins, np.nan)
     return Closed(
         ClosureFit(None, None, None, None, mu, None, None, None, templates.edges, nothing, nothing, 0, why), why
     )

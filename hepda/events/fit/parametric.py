@@ -19,8 +19,9 @@ import numpy as np
 from hepda.config.events.systematics import TwoPointSystematic
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.templates import SampleTemplate, Templates
-from hepda.events.fit.templates import TRUTHS, PseudoData, Region
+from hepda.evaluation.fits.channels import SampleTemplate
+from hepda.evaluation.fits.templates import Templates
+from hepda.events.fit.inputs import TRUTHS, FitInput, PseudoData, without
 from hepda.events.specs import ModelSpec, SystematicsSpec
 from hepda.results.fits import FitResult
 
@@ -58,31 +59,36 @@ def values_of(model: ModelSpec, systematics: SystematicsSpec) -> dict[float, tup
     return values
 
 
-def profile(regions: Mapping[float, Region], shifted: Mapping[float, tuple[str, ...]]) -> dict[str, list[Profiled]]:
+def profile(inputs: Mapping[float, FitInput], shifted: Mapping[float, tuple[str, ...]]) -> dict[str, list[Profiled]]:
     """Fit the pseudo-data of every domain at every injected strength.
 
     Data whose truth is unknown are fitted without change, and their true mu is taken to be 1.
 
     Args:
-        regions: templates and pseudo-data by the value at which the network is evaluated; 0 is one of the values.
+        inputs: templates and pseudo-data by the value at which the network is evaluated; 0 is one of the values.
         shifted: for the other values, the two-point systematics that make their templates.
 
     Returns:
         By domain, one fit for each injected strength.
 
     """
-    templates = {v: r.unaware if v == 0.0 else moved(r.templates, shifted[v]) for v, r in regions.items()}
+    templates = {
+        v: fit_input.unaware
+        if v == 0.0
+        else moved(fit_input.templates, tuple(p for name in shifted[v] for p in fit_input.two_points[name]))
+        for v, fit_input in inputs.items()
+    }
     by_domain: dict[str, list[Profiled]] = {}
-    for domain, nominal in regions[0.0].domains.items():
+    for domain, nominal in inputs[0.0].domains.items():
         truth_unknown = nominal.observed is not None and nominal.background is None
         by_domain[domain] = []
         for mu in (1.0,) if truth_unknown else TRUTHS:
-            counts = {v: _counts(region.domains[domain], mu) for v, region in regions.items()}
+            counts = {v: _counts(fit_input.domains[domain], mu) for v, fit_input in inputs.items()}
             if any(contents is None for contents in counts.values()):
                 by_domain[domain].append(Profiled(mu, why="the domain lacks a class"))
                 continue
             try:
-                fits = {v: fitting.fit(templates[v], np.asarray(counts[v])) for v in regions}
+                fits = {v: fitting.fit(templates[v], np.asarray(counts[v])) for v in inputs}
             except DataError as reason:
                 by_domain[domain].append(Profiled(mu, why=str(reason)))
                 continue
@@ -98,27 +104,30 @@ def _counts(data: PseudoData, mu: float) -> np.ndarray | None:
 def moved(templates: Templates, names: tuple[str, ...]) -> Templates:
     """Return the templates at the other generator of two-point systematics.
 
-    These systematics are then no longer among the shapes that the fit can pull.
+    These systematics are then no longer among those that the fit can pull.
 
     Args:
         templates: the nominal templates with their variations.
-        names: the two-point systematics.
+        names: the parameters of the two-point systematics.
 
     """
-    return Templates(templates.edges, tuple(_moved(sample, names) for sample in templates.samples))
+    return templates.mapped(lambda sample: _moved(sample, names))
 
 
 def _moved(sample: SampleTemplate, names: tuple[str, ...]) -> SampleTemplate:
-    systematic = next((name for name in names if name in sample.shapes), None)
-    shapes = {name: shape for name, shape in sample.shapes.items() if name not in names}
-    if systematic is None:
-        return replace(sample, shapes=shapes)
-    factor = np.divide(sample.shapes[systematic][0], sample.sumw, out=np.ones_like(sample.sumw), where=sample.sumw != 0)
+    factor = np.ones_like(sample.sumw)
+    for name in names:
+        if name in sample.shapes:
+            up = sample.shapes[name][0]
+            factor = factor * np.divide(up, sample.sumw, out=np.ones_like(sample.sumw), where=sample.sumw != 0)
+        if name in sample.norms:
+            factor = factor * sample.norms[name][0]
+    remaining = without(sample, set(names))
     return replace(
-        sample,
+        remaining,
         sumw=sample.sumw * factor,
         sumw2=sample.sumw2 * factor**2,
-        shapes={name: (up * factor, down * factor) for name, (up, down) in shapes.items()},
+        shapes={name: (up * factor, down * factor) for name, (up, down) in remaining.shapes.items()},
     )
 
 

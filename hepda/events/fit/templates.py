@@ -1,267 +1,350 @@
-"""Templates of the nominal domain from scores, and the contents of the other domains in the same bins."""
+"""Templates of the nominal domain in the regions of a fit, and the contents of the other domains in the same bins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config.events.systematics import (
+    FreeSystematic,
     NormSystematic,
     ShapeSystematic,
     TwoPointSystematic,
     WeightSystematic,
+    parameter_name,
 )
 from hepda.errors import DataError
 from hepda.evaluation.arrays import histogram
-from hepda.evaluation.fits.binning import automatic_edges
-from hepda.evaluation.fits.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
+from hepda.evaluation.fits.channels import Channel, SampleTemplate, Variation, rebin, two_point, usable_bins
+from hepda.evaluation.fits.preparation.pruning import pruned
+from hepda.evaluation.fits.preparation.smoothing import smoothed
+from hepda.evaluation.fits.templates import Templates
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.domains.roles import blinded_domains, borrowed, with_counterpart
 from hepda.events.domains.spec import Domains
-from hepda.events.specs import SystematicsSpec
+from hepda.events.fit.inputs import TRUTHS, Contents, FitInput, FittedRegion, PseudoData
+from hepda.events.fit.regions import Events, Outputs, edges_of, in_region
+from hepda.events.fit.two_points import GroupVariation, groups_of, names_of, parameters_of
+from hepda.events.specs import FitSpec, RegionSpec, SystematicsSpec
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.fits import Pruned, Smoothed
 
+log = logging.getLogger(__name__)
 Array = NDArray[Any]
-Contents = tuple[Array, Array]  # sumw, sumw2 [b]
-Events = tuple[Array, Array]  # score, weight [n]
-TRUTHS = (0.0, 1.0, 2.0)
-"""Signal strengths of pseudo-data that are made from simulation."""
+Mask = NDArray[np.bool_]
+NO_EVENTS = "it has no events here"
+NOT_POSITIVE = "its weights do not add up to more than 0 here"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PseudoData:
-    """The contents of a domain in the bins of the templates.
+class _Region:
+    """A region while its templates are made.
 
-    A class without events is None; `observed` has the counts if the domain is data. Pseudo-data whose truth is known
-    have both the classes and the counts.
+    inside, value [n]: its events and their variable; up: by sample and parameter, the contents [b] of variations with
+    one side; bins: their number before any was merged.
     """
 
-    signal: Contents | None = None
-    background: Contents | None = None
-    observed: Array | None = None  # [b]
-
-    def at(self, mu: float) -> Contents | None:
-        """Return contents and sumw2 [b] with the signal scaled by mu; None if there is no signal to scale."""
-        if (self.signal is None and mu != 0) or self.background is None:
-            return None
-        if self.signal is None:
-            return self.background
-        (s, s2), (b, b2) = self.signal, self.background
-        return mu * s + b, mu**2 * s2 + b2
-
-    def merged(self, kept: NDArray[np.intp]) -> PseudoData:
-        """Return the same contents in wider bins."""
-
-        def wider(contents: Contents | None) -> Contents | None:
-            return None if contents is None else (rebin(contents[0], kept), rebin(contents[1], kept))
-
-        observed = None if self.observed is None else rebin(self.observed, kept)
-        return PseudoData(wider(self.signal), wider(self.background), observed)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Region:
-    """The templates and pseudo-data of one model."""
-
-    model: str
-    templates: Templates  # with every systematic
-    two_points: tuple[str, ...]  # names of the systematics that are another generator
-    domains: Mapping[str, PseudoData]  # used as data, the source first
-    excluded: Mapping[str, str]  # domains that are not used as data, with the reason
-    merged: int  # bins that were joined to a neighbour
+    spec: RegionSpec
+    inside: Mask
+    value: Array
+    edges: Array
+    bins: int
+    samples: Mapping[str, SampleTemplate]
+    up: Mapping[tuple[str, str], Array]
+    domains: Mapping[str, PseudoData]
+    omitted: Mapping[str, str]
+    blinded: Mapping[str, str]
 
     @property
-    def unaware(self) -> Templates:
-        """Return the templates without the systematics that are another generator."""
-        names = set(self.two_points)
-        return Templates(
-            self.templates.edges,
-            tuple(
-                replace(s, shapes={n: v for n, v in s.shapes.items() if n not in names}) for s in self.templates.samples
-            ),
+    def channel(self) -> Channel:
+        """Return the templates with the variations that are complete so far."""
+        return Channel(self.spec.name, self.edges, tuple(self.samples.values()))
+
+    def merged(self) -> _Region:
+        """Return the region with bins that no fit can use merged."""
+        truths = [data.at(mu) for data in self.domains.values() for mu in TRUTHS]
+        kept = usable_bins(self.channel, others=[contents[0] for contents in truths if contents is not None])
+        return replace(
+            self,
+            edges=self.edges[kept],
+            samples={name: sample.merged(kept) for name, sample in self.samples.items()},
+            up={key: rebin(contents, kept) for key, contents in self.up.items()},
+            domains={name: data.merged(kept) for name, data in self.domains.items()},
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredEvents:
-    """The events of a run with the score of one model, and their variations.
+    """The events of a run with the outputs of one model, and their variations.
 
-    score [n]; varied: (sample, systematic, side) -> score and weight of the varied events; factors: (sample,
-    "systematic:side") -> factors on the weights of the sample's nominal events; truth [n]: labels, including those of
-    pseudo-data whose truth is known (`hepda.events.fit.truth`).
+    varied: (sample, systematic, side) -> by region, the varied events; factors: (sample, "systematic:side") -> factors
+    on the weights of the sample's nominal events; truth [n]: labels, including those of pseudo-data whose truth is
+    known (`hepda.events.fit.truth`).
     """
 
     domains: Domains
     systematics: SystematicsSpec
     table: FeatureTable
-    model: str
-    score: Array
-    varied: Mapping[tuple[str, str, str], Events]
+    outputs: Outputs
+    varied: Mapping[tuple[str, str, str], Mapping[str, Events]]
     factors: Mapping[tuple[str, str], Array]
     truth: Array | None = None
+    fit: FitSpec = field(default_factory=FitSpec)
 
-    def region(self) -> Region:
-        """Return templates and pseudo-data in automatic bins; bins that no fit can use are merged.
+    def input(self) -> FitInput:
+        """Return templates and pseudo-data of every region; bins that no fit can use are merged.
 
-        The bins are chosen on the validation half of the hash, as in the evaluation, and used for all events.
+        Bins are chosen on the validation half of the hash, as in the evaluation, and used for all events.
 
         Raises:
-            DataError: there are no such bins, or a template has no positive sum.
+            ConfigError: the model does not have an output that a region needs.
+            DataError: a region has no usable bins, or a template has no positive sum.
 
         """
-        nominal, table = self.domains.nominal, self.table
-        inner = table.of_domain(nominal) & (table.label >= 0)
-        chooser = inner & table.validation
-        edges = automatic_edges(self.score[chooser], table.label[chooser], table.weight[chooser])
-        samples = {name: self._sample(name, edges) for name in self.systematics.templates}
-        hidden = dict.fromkeys(blinded_domains(self.domains, table), BLINDED) | self.domains.unknown_composition
-        domains = {d: self._pseudo_data(d, edges) for d in table.domain_names if d not in hidden}
-        pseudo_data = [
-            contents[0] for data in domains.values() for mu in TRUTHS if (contents := data.at(mu)) is not None
-        ]
         if "signal" not in self.systematics.templates.values():
-            raise DataError(f"the domain {nominal!r} has no signal sample; there is no strength to fit")
-        two_sided = Templates(edges, tuple(sample for sample, _ in samples.values()))
-        remaining = usable_bins(two_sided, others=pseudo_data)
-        pseudo_data = [rebin(other, remaining) for other in pseudo_data]
-        wide = {
-            name: (s.merged(remaining), {w: rebin(up, remaining) for w, up in ups.items()})
-            for name, (s, ups) in samples.items()
+            raise DataError(f"the domain {self.domains.nominal!r} has no signal sample; there is no strength to fit")
+        specs = self.fit.regions.values()
+        regions = [self._of_region(spec, partial(self._made, spec)) for spec in specs]
+        two_points = self._two_points(regions)
+        complete = [replace(r, samples={n: self._complete(r, n, two_points) for n in r.samples}) for r in regions]
+        smoothings: tuple[Smoothed, ...] = ()
+        if self.fit.smoothing is not None:
+            templates, smoothings = smoothed(Templates(tuple(region.channel for region in complete)))
+            complete = [
+                replace(region, samples={sample.name: sample for sample in channel.samples})
+                for region, channel in zip(complete, templates.channels, strict=True)
+            ]
+        return self._joined([self._of_region(region.spec, region.merged) for region in complete], smoothings)
+
+    def _joined(self, regions: Sequence[_Region], smoothings: tuple[Smoothed, ...]) -> FitInput:
+        """Return all regions as the input of a fit, without effects that are pruned."""
+        fitted = [region for region in regions if region.spec.fitted]
+        excluded = {d: why for region in fitted for d, why in region.blinded.items()} | self.domains.unknown_composition
+        domains = {
+            domain: PseudoData.joined([region.domains[domain] for region in fitted])
+            for domain in self.table.domain_names
+            if domain not in excluded
         }
-        domains = {name: data.merged(remaining) for name, data in domains.items()}
-        full = Templates(edges[remaining], tuple(self._complete(wide, name, edges[remaining]) for name in wide))
-        remaining = usable_bins(full, others=pseudo_data)
-        return Region(
-            self.model,
-            full.merged(remaining),
-            tuple(n for n, s in self.systematics.sections.items() if isinstance(s, TwoPointSystematic)),
-            {name: data.merged(remaining) for name, data in domains.items()},
-            hidden,
-            len(edges) - len(remaining),
+        channels = {region.spec.name: region.channel for region in regions}
+        effects: tuple[Pruned, ...] = ()
+        if self.fit.pruning is not None:
+            templates = Templates(tuple(channels[region.spec.name] for region in fitted))
+            templates, effects = pruned(templates, rate=self.fit.pruning.rate, shape=self.fit.pruning.shape)
+            channels |= {channel.name: channel for channel in templates.channels}
+        return FitInput(
+            self.outputs.model,
+            tuple(
+                FittedRegion(r.spec, channels[r.spec.name], r.bins + 1 - len(r.edges), r.domains, r.omitted, r.blinded)
+                for r in regions
+            ),
+            parameters_of(self.systematics, list(self.fit.regions)),
+            domains,
+            excluded,
+            effects,
+            smoothings,
         )
 
-    def _binned(self, mask: NDArray[np.bool_], edges: Array, factor: Array | None = None) -> Contents:
-        weight = self.table.weight[mask]
-        return _histogram((self.score[mask], weight if factor is None else weight * factor), edges)
+    def _of_region(self, spec: RegionSpec, function: Callable[[], _Region]) -> _Region:
+        """Call a function; the message of a DataError gets the name of the region, if there are several."""
+        try:
+            return function()
+        except DataError as reason:
+            if len(self.fit.regions) == 1:
+                raise
+            raise DataError(f"fit.regions.{spec.name}: {reason}") from reason
 
-    def _sample(self, name: str, edges: Array) -> tuple[SampleTemplate, dict[str, Array]]:
+    def _made(self, spec: RegionSpec) -> _Region:
+        return self._region(spec).merged()
+
+    def _region(self, spec: RegionSpec) -> _Region:
+        """Return a region with its templates and their two-sided variations."""
+        inside, value = in_region(spec, self.table, self.outputs)
+        label = self.table.label
+        chooser = self.table.of_domain(self.domains.nominal) & (label >= 0) & self.table.validation & inside
+        edges = edges_of(spec, self.outputs, value[chooser], label[chooser], self.table.weight[chooser])
+        region = _Region(spec, inside, value, edges, len(edges) - 1, {}, {}, {}, {}, {})
+        samples: dict[str, SampleTemplate] = {}
+        up: dict[tuple[str, str], Array] = {}
+        omitted: dict[str, str] = {}
+        for name in self.systematics.templates:
+            sumw, sumw2 = self._binned(region, self.table.of_samples([name]))
+            if spec.is_part and not sumw.sum() > 0:
+                omitted[name] = NOT_POSITIVE if sumw2.any() else NO_EVENTS
+                continue
+            samples[name], of_sample = self._sample(region, name, (sumw, sumw2))
+            up |= of_sample
+        if not samples:
+            raise DataError("no sample has events with a positive sum of weights here; loosen the selection")
+        blinded = self._blinded(region)
+        unknown = self.domains.unknown_composition
+        domains = {
+            domain: self._pseudo_data(region, domain)
+            for domain in self.table.domain_names
+            if domain not in blinded and domain not in unknown
+        }
+        return replace(region, samples=samples, up=up, domains=domains, omitted=omitted, blinded=blinded)
+
+    def _blinded(self, region: _Region) -> dict[str, str]:
+        """Return the domains of data that may not be used in a region: in a signal region all, in others those of
+        which a score is hidden.
+        """
+        hidden = blinded_domains(self.domains, self.table)
+        if region.spec.role == "signal" or self.domains.hidden is None:
+            return dict.fromkeys(hidden, BLINDED)
+        low, high = self.domains.hidden
+        score = np.asarray(self.outputs.score, np.float64)  # the ends are not rounded to the precision of scores
+        concealed = region.inside & (score >= low) & (score < high)
+        return {name: BLINDED for name in hidden if np.any(concealed & self.table.of_domain(name))}
+
+    def _binned(self, region: _Region, mask: Mask, factor: Array | None = None) -> Contents:
+        """Return the contents of events of a region. factor: on the weights of all events of `mask`."""
+        chosen = mask & region.inside
+        weight = self.table.weight[chosen]
+        if factor is not None:
+            weight = weight * factor[region.inside[mask]]
+        return _histogram((region.value[chosen], weight), region.edges)
+
+    def _sample(
+        self, region: _Region, name: str, contents: Contents
+    ) -> tuple[SampleTemplate, dict[tuple[str, str], Array]]:
         """Return the template of a sample with its two-sided variations, and the `up` [b] of its one-sided ones."""
-        mask = self.table.of_samples([name])
-        sumw, sumw2 = self._binned(mask, edges)
-        shapes: dict[str, tuple[Array, Array]] = {}
+        shapes: dict[str, Variation] = {}
         norms: dict[str, tuple[float, float]] = {}
-        one_sided: dict[str, Array] = {}
+        one_sided: dict[tuple[str, str], Array] = {}
+        is_signal = self.systematics.templates[name] == "signal"
+        rate = self.systematics.strength_of(name)
         for what, section in self.systematics.sections.items():
             if name not in self.systematics.varied_samples(what) or isinstance(section, TwoPointSystematic):
                 continue
+            parameter = self._parameter(what, name, region)
+            if isinstance(section, FreeSystematic):
+                rate = parameter
+                continue
             if isinstance(section, NormSystematic):
-                norms[what] = (1 + section.value, 1 / (1 + section.value))
+                norms[parameter] = (1 + section.value, 1 / (1 + section.value))
                 continue
             sides = ("up",) if section.down is None else ("up", "down")
-            contents = [self._side(section, name, what, side, edges) for side in sides]
-            if len(contents) == 1:
-                one_sided[what] = contents[0]
+            varied = [self._side(section, name, what, side, region) for side in sides]
+            if len(varied) == 1:
+                one_sided[name, parameter] = varied[0]
             else:
-                shapes[what] = (contents[0], contents[1])
-        is_signal = self.systematics.templates[name] == "signal"
-        return SampleTemplate(name, is_signal, sumw, sumw2, shapes, norms), one_sided
+                shapes[parameter] = (varied[0], varied[1])
+        shapes = self._kept(region, name, shapes)
+        return SampleTemplate(name, is_signal, *contents, shapes, norms, rate), one_sided
+
+    def _parameter(self, what: str, sample: str, region: _Region) -> str:
+        process = self.systematics.processes.get(sample, sample)
+        return parameter_name(what, self.systematics.sections[what], process, region.spec.name)
 
     def _side(
-        self, section: ShapeSystematic | WeightSystematic, name: str, what: str, side: str, edges: Array
+        self, section: ShapeSystematic | WeightSystematic, name: str, what: str, side: str, region: _Region
     ) -> Array:
         if isinstance(section, WeightSystematic):
-            return self._binned(self.table.of_samples([name]), edges, self.factors[name, f"{what}:{side}"])[0]
-        return _histogram(self.varied[name, what, side], edges)[0]
+            return self._binned(region, self.table.of_samples([name]), self.factors[name, f"{what}:{side}"])[0]
+        return _histogram(self.varied[name, what, side][region.spec.name], region.edges)[0]
+
+    def _two_points(self, regions: Sequence[_Region]) -> dict[tuple[str, str, str], tuple[Variation, Any]]:
+        """Return the variations by two-point systematics, by (systematic, region, sample): contents, and factors on
+        the rate or None.
+
+        The samples of a group change together; each of them by the same share in a bin.
+        """
+        fitted = {region.spec.name for region in regions if region.spec.fitted}
+        variations: dict[tuple[str, str, str], tuple[Variation, Any]] = {}
+        for what, section in self.systematics.sections.items():
+            if not isinstance(section, TwoPointSystematic):
+                continue
+            for group in groups_of(self.domains, self.systematics, what, section):
+                present = {r.spec.name: [s for s in group.varied if s in r.samples] for r in regions}
+                having = {region.spec.name: region for region in regions if present[region.spec.name]}
+                nominal = {
+                    name: np.sum([region.samples[s].sumw for s in present[name]], axis=0)
+                    for name, region in having.items()
+                }
+                mask = self.table.of_samples(group.counterparts)
+                other = {name: self._binned(region, mask)[0] for name, region in having.items()}
+                try:
+                    varied = GroupVariation.of(section, nominal, other, fitted)
+                except DataError as reason:
+                    raise DataError(f"systematics.{what} ({', '.join(group.varied)}): {reason}") from reason
+                for name, region in having.items():
+                    up, down = varied.contents[name]
+                    for sample in present[name]:
+                        total = nominal[name]
+                        share = np.divide(
+                            region.samples[sample].sumw, total, out=np.zeros_like(total), where=total != 0
+                        )
+                        variations[what, name, sample] = ((share * up, share * down), varied.rates.get(name))
+        return variations
 
     def _complete(
-        self, samples: Mapping[str, tuple[SampleTemplate, Mapping[str, Array]]], name: str, edges: Array
+        self, region: _Region, name: str, two_points: Mapping[tuple[str, str, str], tuple[Variation, Any]]
     ) -> SampleTemplate:
         """Return a template including its one-sided variations, in the order of the analysis file."""
-        sample, one_sided = samples[name]
-        shapes: dict[str, tuple[Array, Array]] = {}
+        sample = region.samples[name]
+        shapes: dict[str, Variation] = {}
+        norms = dict(sample.norms)
         for what, section in self.systematics.sections.items():
-            if what in sample.shapes:
-                shapes[what] = sample.shapes[what]
-            elif what in one_sided:
-                shapes[what] = two_point(sample.sumw, one_sided[what], rate=True)
-            elif isinstance(section, TwoPointSystematic) and name in self._with_counterpart(what, section, name)[0]:
-                shapes[what] = self._two_point(samples, name, what, section, edges)
-        return replace(sample, shapes=shapes)
+            parameter = self._parameter(what, name, region)
+            if parameter in sample.shapes:
+                shapes[parameter] = sample.shapes[parameter]
+            elif (name, parameter) in region.up:
+                shapes[parameter] = two_point(sample.sumw, region.up[name, parameter], rate=True)
+            elif isinstance(section, TwoPointSystematic) and (what, region.spec.name, name) in two_points:
+                variation, rates = two_points[what, region.spec.name, name]
+                process = self.systematics.processes.get(name, name)
+                of_contents, of_rate = names_of(what, section, process, region.spec.name)
+                shapes[of_contents] = variation
+                if of_rate is not None:
+                    norms[of_rate] = rates
+        return replace(sample, shapes=self._kept(region, name, shapes), norms=norms)
 
-    def _two_point(
-        self,
-        samples: Mapping[str, tuple[SampleTemplate, Mapping[str, Array]]],
-        name: str,
-        what: str,
-        section: TwoPointSystematic,
-        edges: Array,
-    ) -> tuple[Array, Array]:
-        """Return the variations of a sample by a two-point systematic.
+    def _kept(self, region: _Region, name: str, variations: Mapping[str, Variation]) -> dict[str, Variation]:
+        """Return the variations of a sample that a template can have.
 
-        The varied samples of a class change together as their counterparts do; each of the samples by the same share in
-        a bin.
+        In a part of the events too few may be left for one: it is then left out there, and a line of the log says so.
         """
-        varied, counterparts = self._with_counterpart(what, section, name)
-        nominal = np.sum([samples[s][0].sumw for s in varied], axis=0)
-        other = self._binned(self.table.of_samples(counterparts), edges)[0]
-        sample = samples[name][0].sumw
-        up, down = two_point(nominal, other, rate=section.rate)
-        share = np.divide(sample, nominal, out=np.zeros_like(nominal), where=nominal != 0)
-        return share * up, share * down
-
-    def _with_counterpart(
-        self, what: str, section: TwoPointSystematic, name: str
-    ) -> tuple[Sequence[str], Sequence[str]]:
-        """Return the samples that a two-point systematic varies, and their counterparts.
-
-        The varied samples have the class of `name`; the counterparts are the samples of the same processes of the other
-        generator. A sample without a counterpart is not varied.
-
-        Raises:
-            DataError: none of the samples has a counterpart.
-
-        """
-        classes = self.systematics.templates
-        class_name = classes[name]
-        varied = [sample for sample in self.systematics.varied_samples(what) if classes[sample] == class_name]
-        if not varied:
-            return (), ()
-        counterparts = self.domains.counterparts_of(section.domain, class_name)
-        pairs = [sides for sides in counterparts.processes.values() if set(sides[0]) & set(varied)]
-        if not pairs:
-            why = (
-                counterparts.why
-                or f"{', '.join(varied)} has no counterpart in {section.domain}; take it out of `samples`"
+        if not region.spec.is_part:
+            return dict(variations)
+        kept = {p: sides for p, sides in variations.items() if all(side.sum() > 0 for side in sides)}
+        for parameter in variations.keys() - kept.keys():
+            log.warning(
+                f"{self.outputs.model}: {parameter} does not vary {name} in {region.spec.name}: its weights there do "
+                "not add up to more than 0"
             )
-            raise DataError(f"systematics.{what}: {why}.")
-        matched = {sample for nominal_samples, _ in pairs for sample in nominal_samples}
-        return [sample for sample in varied if sample in matched], [
-            sample for _, other_samples in pairs for sample in other_samples
-        ]
+        return kept
 
-    def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
+    def _pseudo_data(self, region: _Region, domain: str) -> PseudoData:
         """Return the contents of a domain.
 
         Processes that the domain does not have are taken from the source; those that the source does not have are left
-        out.
+        out. Signals with a strength of their own count to the background: only mu is injected.
         """
         table = self.table
         mask = table.of_domain(domain)
         if domain != self.domains.nominal:
             mask = with_counterpart(self.domains, table, domain) | borrowed(self.domains, table, domain)
-        observed = self._binned(mask, edges)[0] if np.all(table.label[mask] < 0) else None
+        observed = self._binned(region, mask)[0] if np.all(table.label[mask] < 0) else None
         label_of_event = table.label if self.truth is None else self.truth
         if np.any(label_of_event[mask] < 0):
             return PseudoData(observed=observed)
+        is_signal = label_of_event == 1
+        if further := [name for of in self.systematics.classes.signal[1:] for name in self._samples_of(of)]:
+            is_signal = is_signal & ~table.of_samples(further)
         signal, background = (
-            self._binned(of_class, edges) if (of_class := mask & (label_of_event == label)).any() else None
-            for label in (1, 0)
+            self._binned(region, of_class) if (of_class := mask & chosen).any() else None
+            for chosen in (is_signal, ~is_signal)
         )
         return PseudoData(signal, background, observed)
+
+    def _samples_of(self, class_name: str) -> list[str]:
+        return [name for name in self.systematics.classes.samples_of(class_name) if name in self.table.sample_names]
 
 
 def _histogram(events: Events, edges: Array) -> Contents:

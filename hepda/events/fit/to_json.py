@@ -9,26 +9,28 @@ from typing import Any
 import numpy as np
 
 from hepda.config.events.systematics import (
+    FreeSystematic,
     NormSystematic,
-    ShapeSystematic,
+    SystematicConfig,
     TwoPointSystematic,
     WeightSystematic,
 )
-from hepda.evaluation.fits.templates import Templates
+from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.toys import interval_score
+from hepda.events.fit.control import ControlFit
 from hepda.events.fit.fits import ALL, Closed, MainFit
+from hepda.events.fit.inputs import FitInput, FittedRegion
 from hepda.events.fit.parametric import Profiled
-from hepda.events.fit.templates import Region
 from hepda.events.specs import SystematicsSpec
 from hepda.results.evaluation import ToyClosure
 from hepda.results.fit_file import FittedModel
-from hepda.results.fits import FitResult, Impact, Parameter
+from hepda.results.fits import FitResult, Goodness, Impact, Parameter, Pruned, RegionContents, Scan, Smoothed
 from hepda.runtime.run_directory import plain
 
 CHOICES = {
     "interval": "68.27 %: where -2 ln L, profiled, has risen by one; error: half of it",
-    "two_point": "up is the other generator (scaled to the nominal sum unless `rate`), down its mirror image, "
-    "2 nominal - other; a variation with one side is mirrored in the same way. Templates are not smoothed",
+    "two_point": "up is the other generator (scaled to the nominal sum of the fitted regions unless `rate`), down its "
+    "mirror image, 2 nominal - other; a variation with one side is mirrored in the same way",
     "simulation_statistics": "one factor a bin on all samples (Barlow-Beeston lite)",
     "data": "the truth of data is taken to be mu = 1, the strength that the templates predict; pseudo-data whose "
     "`truth` is given are scaled as simulation is: the error from their own fluctuation is `sample_error`",
@@ -38,7 +40,7 @@ CHOICES = {
 
 
 def fitted_model(
-    region: Region,
+    fit_input: FitInput,
     main: MainFit,
     closure: Mapping[str, Mapping[str, tuple[Closed, ...]]],
     profiled: Mapping[str, Sequence[Profiled]] | None = None,
@@ -46,7 +48,7 @@ def fitted_model(
     """Return models.<model> of fit.json.
 
     Args:
-        region: templates and pseudo-data of the model.
+        fit_input: templates and pseudo-data of the model.
         main: the fits with all systematics.
         closure: by variant and domain, the fits to pseudo-data. Without two-point systematics there is one variant.
         profiled: by domain, the fits that choose the value of the network's parameter; None for other models.
@@ -76,21 +78,24 @@ def fitted_model(
     if closure and ALL not in closure:
         variants |= {ALL: None, "why": "`systematics` has no two_point: both are the same"}
     content: dict[str, Any] = {
-        "edges": region.templates.edges,
-        "merged_bins": region.merged,
-        "templates": templates_entry(region.templates),
+        "regions": regions_entry(fit_input, main),
         "expected": with_why(expected),
         "observed": with_why(observed),
         "significance_by_toys": toys,
         "error_budget": with_why(asdict(main.budget)),
         "fitted_to": main.fitted_to,
         "impacts": [impact_entry(impact) for impact in main.impacts],
+        **({} if main.scan is None else {"scan": scan_entry(main.scan)}),
+        **({} if main.goodness is None else {"goodness": goodness_entry(main.goodness)}),
+        **({} if main.control is None else {"control": control_entry(main.control)}),
+        "pruned": [pruned_entry(entry) for entry in fit_input.pruned],
+        "smoothed": [smoothed_entry(entry) for entry in fit_input.smoothed],
         "closure": variants,
         "interval_score": {
             variant: {domain: score_entry(entries) for domain, entries in by_domain.items()}
             for variant, by_domain in closure.items()
         },
-        "not_played": dict(region.excluded),
+        "not_played": dict(fit_input.excluded),
     }
     return FittedModel.from_json(
         plain(content | ({} if profiled is None else {"profiled": profiled_entries(profiled)}))
@@ -111,6 +116,7 @@ def fit_entry(result: FitResult) -> dict[str, Any]:
             "ndf": result.ndf,
             "p_value": result.p_value,
             "parameters": [parameter_entry(p) for p in result.parameters],
+            "correlation": correlation_entry(result),
             "not_fitted": dict(result.not_fitted),
             "why": result.why,
         }
@@ -124,10 +130,14 @@ def parameter_entry(parameter: Parameter) -> dict[str, Any]:
 
 
 def impact_entry(impact: Impact) -> dict[str, Any]:
-    """Return an impact: the shifts of mu with the parameter fixed one post-fit error up and down."""
+    """Return an impact: the shifts of mu with the parameter fixed one error up and down.
+
+    What a parameter without a prior does not have is left out.
+    """
     failed = None in (impact.mu_up, impact.mu_down)
     why = "the fit with it fixed has no minimum" if failed else ""
-    return with_why(asdict(impact) | {"size": impact.size, "why": why})
+    shifts = {"mu_up": impact.mu_up, "mu_down": impact.mu_down, "size": impact.size, "why": why}
+    return with_why({key: value for key, value in asdict(impact).items() if value is not None} | shifts)
 
 
 def half_interval(result: FitResult) -> float | None:
@@ -146,7 +156,8 @@ def closed_entry(entry: Closed) -> dict[str, Any]:
     if fit.sample_error is None and fit.why is None:
         content["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
-    return with_why(content | {"bias": bias, "toys": toys_entry(toys)})
+    rates = {name: {"value": value, "error": error} for name, (value, error) in fit.rates.items()}
+    return with_why(content | {"bias": bias, "rates": rates, "toys": toys_entry(toys)})
 
 
 def profiled_entries(by_domain: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
@@ -185,17 +196,131 @@ def toys_entry(toys: ToyClosure | str) -> dict[str, Any]:
     return {name: getattr(toys, name) for name in names} | {"toys": len(toys.mu) + toys.failed}
 
 
-def templates_entry(templates: Templates) -> dict[str, Any]:
-    """Return the contents of every sample, nominal and varied."""
+def regions_entry(fit_input: FitInput, main: MainFit) -> dict[str, Any]:
+    """Return models.<model>.regions."""
+    before = {contents.region: contents for contents in main.prefit}
+    after = {contents.region: contents for contents in main.postfit}
+    return {r.spec.name: _region_entry(r, before, after) for r in fit_input.regions}
+
+
+def _region_entry(
+    region: FittedRegion, before: Mapping[str, RegionContents], after: Mapping[str, RegionContents]
+) -> dict[str, Any]:
+    spec = region.spec
+    counts = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
+    first = next(iter(counts), None)
+    if first is not None:
+        seen: dict[str, Any] = {"observed": counts[first], "data": first}
+    else:
+        seen = {"observed": None, "observed_why": next(iter(region.blinded.values()), "there are no data")}
+    chosen_by = {"selection": spec.selection, "largest": spec.largest}
     return {
-        s.name: {
-            "signal": s.signal,
-            "sumw": s.sumw,
-            "sumw2": s.sumw2,
-            "shapes": {name: {"up": up, "down": down} for name, (up, down) in s.shapes.items()},
-            "norms": {name: {"up": up, "down": down} for name, (up, down) in s.norms.items()},
+        "role": spec.role,
+        **{key: value for key, value in chosen_by.items() if value is not None},
+        "variable": spec.variable,
+        "automatic": isinstance(spec.bins, int),
+        "edges": region.channel.edges,
+        "merged_bins": region.merged,
+        "omitted": dict(region.omitted),
+        "templates": {sample.name: template_entry(sample) for sample in region.channel.samples},
+        "prefit": contents_entry(before[spec.name]),
+        **({"postfit": contents_entry(after[spec.name])} if spec.name in after else {}),
+        **seen,
+        "blinded": dict(region.blinded),
+    }
+
+
+def template_entry(sample: SampleTemplate) -> dict[str, Any]:
+    """Return the contents of a sample, nominal and varied."""
+    return {
+        "signal": sample.signal,
+        **({} if sample.rate is None else {"rate": sample.rate}),
+        "sumw": sample.sumw,
+        "sumw2": sample.sumw2,
+        "shapes": {name: {"up": up, "down": down} for name, (up, down) in sample.shapes.items()},
+        "norms": {name: {"up": up, "down": down} for name, (up, down) in sample.norms.items()},
+    }
+
+
+def contents_entry(contents: RegionContents) -> dict[str, Any]:
+    """Return the expected contents of a region before or after a fit."""
+    return {
+        "samples": contents.samples,
+        "sample_errors": contents.sample_errors,
+        "total": contents.total,
+        "error": contents.error,
+        "yields": {name: asdict(events) for name, events in contents.yields.items()},
+        "total_yield": asdict(contents.total_yield),
+    }
+
+
+def scan_entry(scan: Scan) -> dict[str, Any]:
+    """Return a scan of the likelihood; null where a fit has no minimum."""
+
+    def finite(values: Sequence[float]) -> list[float | None]:
+        return [float(value) if np.isfinite(value) else None for value in values]
+
+    rise, fixed = finite(scan.rise.tolist()), finite(scan.fixed_rise.tolist())
+    missing = "there is no minimum, or the likelihood is zero" if None in (*rise, *fixed) else ""
+    return with_why(
+        {
+            "parameter": scan.parameter,
+            "values": scan.values,
+            "twice_delta_nll": rise,
+            "fixed": fixed,
+            "best": scan.best,
+            "error": scan.error,
+            "why": scan.why or missing,
         }
-        for s in templates.samples
+    )
+
+
+def goodness_entry(goodness: Goodness) -> dict[str, Any]:
+    """Return the goodness of fit; without toys, their keys are left out."""
+    entry = asdict(goodness)
+    if not goodness.toys:
+        entry = {key: value for key, value in entry.items() if not key.startswith("toys")}
+    return with_why(entry)
+
+
+def control_entry(control: ControlFit) -> dict[str, Any]:
+    """Return the fit of control regions alone."""
+    parameters = [parameter_entry(p) for p in control.parameters]
+    head = {"domain": control.domain, "regions": list(control.regions)}
+    return with_why(head | {"parameters": parameters, "why": control.why})
+
+
+def pruned_entry(pruned: Pruned) -> dict[str, Any]:
+    """Return an effect that the fit leaves out."""
+    return {
+        "parameter": pruned.systematic,
+        "region": pruned.channel,
+        "sample": pruned.sample,
+        "part": pruned.part,
+        "size": pruned.size,
+        "threshold": pruned.threshold,
+        "why": pruned.why,
+    }
+
+
+def smoothed_entry(smoothed: Smoothed) -> dict[str, Any]:
+    """Return a variation that was smoothed."""
+    return {
+        "parameter": smoothed.systematic,
+        "region": smoothed.channel,
+        "sample": smoothed.sample,
+        "change": smoothed.change,
+    }
+
+
+def correlation_entry(result: FitResult) -> dict[str, Any] | None:
+    """Return the correlations of all parameters but the templates' statistics; None without a fit."""
+    kept = [i for i, p in enumerate(result.parameters) if p.kind != "statistics"]
+    if not kept:
+        return None
+    return {
+        "names": [result.parameters[i].name for i in kept],
+        "matrix": result.correlation[np.ix_(kept, kept)],
     }
 
 
@@ -207,11 +332,26 @@ def systematics_entries(systematics: SystematicsSpec) -> dict[str, Any]:
     }
 
 
-def _how(section: ShapeSystematic | WeightSystematic | TwoPointSystematic | NormSystematic) -> str:
+def _how(section: SystematicConfig) -> str:
+    apart = [
+        text
+        for text, correlated in (
+            ("process", section.correlated.processes),
+            ("region", section.correlated.regions),
+        )
+        if not correlated
+    ]
+    return _variation(section) + (f"; a parameter each {' and '.join(apart)}" if apart else "")
+
+
+def _variation(section: SystematicConfig) -> str:
+    if isinstance(section, FreeSystematic):
+        return "rate × a factor without a prior"
     if isinstance(section, NormSystematic):
         return f"rate × {1 + section.value:g} and × {1 / (1 + section.value):.4g}"
     if isinstance(section, TwoPointSystematic):
-        return f"shape{' and rate' * section.rate} of {section.domain}, mirrored"
+        what = {False: "shape", True: "shape and rate", "apart": "shape, and rate apart,"}[section.rate]
+        return f"{what} of {section.domain}, mirrored"
     mirrored = ", mirrored" if section.down is None else ""
     if isinstance(section, WeightSystematic):
         return f"weight × ({section.up})" + (mirrored or f", × ({section.down})")

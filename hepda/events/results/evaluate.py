@@ -90,18 +90,6 @@ class EvaluationInput:
         """Return the domains that are compared with the source."""
         return compared_domains(self.spec, self.table)
 
-    @property
-    def fitted(self) -> list[str]:
-        """Return the domains that are used as data in the closure.
-
-        These are all domains except the source, those that are blinded, those of unknown composition, and those whose
-        compared class is missing.
-        """
-        domains, table = self.spec.domains, self.table
-        hidden = (domains.nominal, *blinded_domains(domains, table), *domains.unknown_composition)
-        class_name = self.spec.compared_class
-        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != class_name]
-
 
 def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numbers:
     """Compute all numbers; the parts are computed in parallel.

@@ -16,18 +16,14 @@ from hepda.evaluation.differences.flatness import flatness
 from hepda.evaluation.efficiency import cut_at_efficiency, efficiency_curve, quantile_edges, working_point
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, significance_at
 from hepda.evaluation.fits.binning import automatic_edges, bin_contents
-from hepda.evaluation.fits.closure import ClosureSettings, closure
 from hepda.evaluation.overtraining import overtraining_test
 from hepda.events.dataset.splits import part_of
 from hepda.events.domains.roles import (
     LABELS,
-    borrowed,
     common_classes,
     compared,
     compared_domains,
     labelled_domains,
-    missing_class,
-    with_counterpart,
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import ModelClasses
@@ -40,7 +36,6 @@ from hepda.results.evaluation import (
     BinContents,
     BinnedSignificance,
     CalibrationCurve,
-    ClosureFit,
     EfficiencyCurve,
     EfficiencyShift,
     Flatness,
@@ -78,7 +73,6 @@ class ModelNumbers:
     binned: BinnedSignificance | None = None
     bias_from: str | None = None  # the domain whose difference is the bias in the significance
     working: dict[float, dict[str, tuple[WorkingPoint, Significance]]] = field(default_factory=dict)  # efficiency first
-    closure: dict[str, ClosureFit] = field(default_factory=dict)
     calibration: dict[str, CalibrationCurve] = field(default_factory=dict)  # by labelled domain
     bins: dict[str, dict[str, BinContents]] = field(default_factory=dict)  # by labelled domain and class
     efficiency: dict[str, dict[str, EfficiencyCurve]] = field(default_factory=dict)  # by variable and class
@@ -102,8 +96,6 @@ def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:
     numbers = ModelNumbers()
     for other in compared_domains(spec, table):
         _compare(numbers, spec, table, score, other, edges)
-    for other in evaluated.fitted:
-        numbers.closure[other] = _closure(spec, table, score, inner, other, edges)
     _significance(numbers, spec, table, score, inner, edges)
     for domain in labelled_domains(table):
         mask = table.of_domain(domain) & (table.label >= 0)
@@ -145,24 +137,6 @@ def _compare(
                 score[first], table.weight[first], score[second], table.weight[second],
                 settings=replace(settings, class_name=class_name),
             )  # fmt: skip
-
-
-def _closure(
-    spec: EvaluationSpec, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
-) -> ClosureFit:
-    """Fit mu to another domain.
-
-    The true mu is 1, the signal of the templates, if the domain has signal, and 0 if it has none. Processes that the
-    domain does not have are taken from the source; those that the source does not have are left out.
-    """
-    mask = with_counterpart(spec.domains, table, other) | borrowed(spec.domains, table, other)
-    truth = 0.0 if missing_class(table, other) == "signal" else 1.0
-    simulated = bool(np.any(table.label[mask] >= 0))
-    return closure(
-        score[inner], table.label[inner], table.weight[inner], score[mask],
-        table.weight[mask] if simulated else None, edges,
-        settings=ClosureSettings(truth, spec.settings.significance.background_uncertainty, simulated),
-    )  # fmt: skip
 
 
 def _significance(

@@ -16,7 +16,6 @@ from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
     BiasResult,
-    ClosureFit,
     Interval,
     ProbeResult,
     ShiftRatio,
@@ -153,21 +152,6 @@ def excluded_bias(spec: EvaluationSpec, why: str) -> dict[str, Any]:
     return dict.fromkeys(names, None) | shifts | {"why": why}
 
 
-def excluded_closure(why: str) -> dict[str, Any]:
-    """Do the same as `closure_of` for a domain that was not fitted."""
-    names = ("mu", "error", "pull", "truth", "sample_error", "background_scale")
-    return dict.fromkeys(names, None) | {"why": why}
-
-
-def closure_of(fit: ClosureFit) -> dict[str, Any]:
-    """Return models.<model>.closure.<domain>."""
-    entry: dict[str, Any] = {"mu": fit.mu, "error": fit.error, "pull": fit.pull, "truth": fit.truth,
-             "sample_error": fit.sample_error, "background_scale": fit.background_scale}  # fmt: skip
-    if fit.sample_error is None:
-        entry["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
-    return with_why(entry, [fit.why])
-
-
 def significance_of(model: ModelNumbers) -> dict[str, Any]:
     """Return models.<model>.significance.
 
@@ -246,8 +230,6 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
     pairs = {other: f"{numbers.source}:{other}" for other in (*model_numbers.bias, *numbers.excluded)}
     bias = {other: bias_of(result) for other, result in model_numbers.bias.items()}
     bias |= {other: excluded_bias(spec, why) for other, why in numbers.excluded.items()}
-    closure = {other: closure_of(fit) for other, fit in model_numbers.closure.items()}
-    excluded = {other: why for other, why in numbers.excluded.items() if other not in closure}
     setup = {"setup": setup_of(spec.models[model])} if model in spec.models else {}
     entry: dict[str, Any] = {**setup, "auc": auc_of(numbers, model)}
     if model_numbers.ratios:
@@ -281,7 +263,6 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
-        "closure": closure | {other: excluded_closure(why) for other, why in excluded.items()},
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }

@@ -116,7 +116,7 @@ def draw_line(
 
 
 def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | None = None) -> None:
-    """Grey the blinded range and label it, so that missing points are not mistaken for missing data.
+    """Hatch the blinded range and label it, so that missing points are not mistaken for missing data.
 
     Args:
         axes: the axes to draw on.
@@ -128,7 +128,9 @@ def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | Non
     left, right = max(blind[0], low), min(blind[1], high)
     if right <= left:
         return
-    axes.axvspan(left, right, facecolor="#e4e4e4", edgecolor="none", zorder=0.1, gid="blinded")
+    axes.axvspan(
+        left, right, facecolor="#ececec", edgecolor="#c4c4c4", hatch="\\\\\\", linewidth=0.0, zorder=0.1, gid="blinded"
+    )
     for side in (left, right):
         if low < side < high:
             axes.axvline(side, color="#8c8c8c", linestyle=(0, (2, 1.5)), linewidth=0.7, zorder=0.2)
@@ -148,15 +150,29 @@ def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | Non
         )
 
 
-def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[str], label: str, xlabel: str) -> None:
+def finish_ratio(
+    axes: Axes,
+    values: Sequence[Histogram],
+    *,
+    colours: Sequence[str],
+    label: str,
+    xlabel: str,
+    bounds: tuple[float, float] | None = None,
+) -> None:
     """Draw the limits, the line at 1 and the labels of a ratio panel.
 
-    The range is the narrowest of the usual ones that contains every ratio known to better than half its value, or the
-    widest where none does; points beyond it get an arrow at the edge, so that a distant point is always indicated.
+    Points beyond the range get an arrow at the edge, so that a distant point is always indicated.
+
+    Args:
+        axes: the panel.
+        values: the ratios in it.
+        colours: their colours.
+        label: label of y.
+        xlabel: label of x.
+        bounds: a range of RATIO_RANGES; None: `ratio_bounds` of the values.
+
     """
-    any_measured = any(_known(v).any() for v in values)
-    ranges = (bounds for bounds in RATIO_RANGES if any_measured and all(_inside(v, bounds) for v in values))
-    low, high = next(ranges, (0.0, 2.0))
+    low, high = ratio_bounds(values) if bounds is None else bounds
     axes.set_ylim(low, high)
     axes.set_yticks(RATIO_RANGES[low, high])
     axes.axhline(1.0, color="black", linewidth=0.6, zorder=1)
@@ -175,6 +191,16 @@ def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[s
                 )
     axes.set_ylabel(label, loc="center", fontsize=7.5)
     axes.set_xlabel(xlabel)
+
+
+def ratio_bounds(values: Sequence[Histogram]) -> tuple[float, float]:
+    """Return the narrowest of the usual ranges that contains every ratio known to better than half its value.
+
+    It is the widest where no ratio is known so well.
+    """
+    any_measured = any(_known(v).any() for v in values)
+    ranges = (bounds for bounds in RATIO_RANGES if any_measured and all(_inside(v, bounds) for v in values))
+    return next(ranges, (0.0, 2.0))
 
 
 def _known(values: Histogram) -> NDArray[np.bool_]:

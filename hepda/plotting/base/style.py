@@ -74,6 +74,7 @@ STYLE: Any = {
     **{key: value for key, value in _CMS.items() if key.startswith(("font.", "mathtext.", "xtick.", "ytick."))},
     "font.sans-serif": ["TeX Gyre Heros", "Helvetica", "Arial", "DejaVu Sans"],
     "font.size": 8.0,
+    "text.hinting": "none",  # with hints the dot of a small i is lost: "Pre-flt"
     "axes.labelsize": 8.5,
     "axes.titlesize": 8.5,
     "axes.linewidth": 0.7,

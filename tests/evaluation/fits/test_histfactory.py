@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from hepda.evaluation.fits import fitting
+from hepda.evaluation.fits.fitting import workspace
 from hepda.evaluation.fits.histfactory import Model, Observations, fit
+from hepda.evaluation.fits.minuit import minimise, model_and_data, pyhf_with_minuit
 from hepda.evaluation.fits.profile import fit_strengths, profile
 from tests.evaluation.fits.regions import one_bin, region
 from tests.reference import histfactory as reference
@@ -32,8 +33,8 @@ def test_expected_events_are_those_of_the_templates_and_of_pyhf(model):
     for row, values in zip(result, theta, strict=True):
         expected = templates.expected(values[0], dict(zip(model.names, values[1:], strict=True)))
         np.testing.assert_allclose(row, expected, rtol=1e-12)
-    with fitting._pyhf() as pyhf:
-        given, _ = fitting._model(pyhf, fitting.workspace(templates, templates.total()))
+    with pyhf_with_minuit() as pyhf:
+        given, _ = model_and_data(pyhf, workspace(templates, templates.total()))
         for row, values in zip(result, theta, strict=True):
             named = dict(zip(("mu", *model.names), values, strict=True))
             parameters = [named.get(name, 1.0) for name in given.config.par_names]
@@ -112,12 +113,12 @@ def test_toys_are_fitted_as_pyhf_fits_them():
     model = Model.of(templates)
     data = model.fluctuated(templates.total(), 4, np.random.default_rng(7))
     result = fit_strengths(model, data, intervals=False)
-    with fitting._pyhf() as pyhf:
-        given, _ = fitting._model(pyhf, fitting.workspace(templates, templates.total()))
+    with pyhf_with_minuit() as pyhf:
+        given, _ = model_and_data(pyhf, workspace(templates, templates.total()))
         for t in range(4):
             named = dict(zip(model.names, data.alpha[t : t + 1].T, strict=True)) | {"staterror_score": data.gamma[t]}
             auxiliary = np.concatenate([named[name] for name in given.config.auxdata_order])
-            minuit = fitting._minimise(pyhf, given, [*data.observed[t], *auxiliary])
+            minuit = minimise(pyhf, given, [*data.observed[t], *auxiliary])
             assert result.mu[t] == pytest.approx(minuit.values["mu"], abs=1e-3 * minuit.errors["mu"])
             assert result.error[t] == pytest.approx(minuit.errors["mu"], rel=2e-3)
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
-from hepda.evaluation.fits import fitting
+from hepda.evaluation.fits.fitting import workspace
 from hepda.evaluation.fits.limits import upper_limit
+from hepda.evaluation.fits.minuit import model_and_data, pyhf_with_minuit
 from tests.evaluation.fits.regions import one_bin, region
 
 
@@ -13,8 +14,8 @@ def test_cls_at_the_limits_is_what_pyhf_says(seed):
     truth = templates.total(0.8 if seed == 1 else 0.0) * (1.0 if seed == 1 else np.array([1.0, 1.0, 0.9, 0.8]))
     counts = np.round(truth)
     result = upper_limit(templates, counts)
-    with fitting._pyhf() as pyhf:
-        model, data = fitting._model(pyhf, fitting.workspace(templates, counts))
+    with pyhf_with_minuit() as pyhf:
+        model, data = model_and_data(pyhf, workspace(templates, counts))
         bounds, poi = model.config.suggested_bounds(), model.config.poi_index
         bounds[poi] = (0.0, bounds[poi][1])
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
-from hepda.evaluation.fits.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
+from hepda.evaluation.fits.channels import SampleTemplate, rebin, two_point, usable_bins
+from hepda.evaluation.fits.templates import Templates
 from tests.evaluation.fits.regions import region
 
 EDGES = np.array([0.0, 0.5, 1.0, 2.0])
@@ -10,7 +11,8 @@ S, B = np.array([1.0, 2.0, 3.0]), np.array([30.0, 20.0, 10.0])
 
 
 def templates(signal=S, background=B, sumw2=None, **background_options):
-    return Templates(
+    return Templates.of_one(
+        "score",
         EDGES,
         (
             SampleTemplate("ttH", True, signal, 0.1 * np.abs(signal)),
@@ -43,7 +45,7 @@ def test_systematics_move_what_they_name():
 
 def test_a_shape_is_split_into_rate_and_shape_of_the_nominal_sum():
     up, down = B * [1.3, 1.2, 1.0], B * [0.9, 0.8, 1.0]
-    sample = templates(shapes={"jes": (up, down)}, norms={"jes": (1.1, 0.9)}).samples[1]
+    sample = templates(shapes={"jes": (up, down)}, norms={"jes": (1.1, 0.9)}).channels[0].samples[1]
     (rate_up, rate_down), (shape_up, shape_down) = sample.split("jes")
     assert rate_up == pytest.approx(1.1 * up.sum() / B.sum())
     assert rate_down == pytest.approx(0.9 * down.sum() / B.sum())
@@ -80,22 +82,22 @@ def test_impossible_regions_are_refused():
     sample = SampleTemplate("tt", False, B, B)
     signal = SampleTemplate("ttH", True, S, S)
     with pytest.raises(DataError, match="signal and one of background"):
-        Templates(EDGES, (sample,))
+        Templates.of_one("score", EDGES, (sample,))
     with pytest.raises(DataError, match="same name"):
-        Templates(EDGES, (sample, sample, signal))
+        Templates.of_one("score", EDGES, (sample, sample, signal))
     with pytest.raises(DataError, match="3 bins where the edges bound 2"):
-        Templates(EDGES[:3], (sample, signal))
+        Templates.of_one("score", EDGES[:3], (sample, signal))
     with pytest.raises(DataError, match="rising"):
-        Templates(EDGES[::-1], (sample, signal))
+        Templates.of_one("score", EDGES[::-1], (sample, signal))
 
 
 def test_bins_that_cannot_be_fitted_are_named_and_merged():
     result = templates(background=np.array([30.0, 20.0, -1.0]), sumw2=np.array([30.0, 20.0, 1.0]))
     with pytest.raises(DataError, match=r"bins \[2\] .* no positive background; merge"):
         result.check()
-    kept = usable_bins(result)
+    kept = usable_bins(result.channels[0])
     assert kept.tolist() == [0, 1, 3]
-    merged = result.merged(kept)
+    merged = result.channels[0].merged(kept)
     merged.check()
     np.testing.assert_allclose(merged.background, [30, 19])
     np.testing.assert_allclose(merged.sumw2, [30.1, 21.5])
@@ -106,15 +108,15 @@ def test_a_variation_without_background_and_negative_signals_or_data_are_merged(
     varied = templates(shapes={"jes": (B, np.array([30.0, 20.0, 0.0]))})
     with pytest.raises(DataError, match="with jes down"):
         varied.check()
-    assert usable_bins(varied, min_n_eff=5).tolist() == [0, 1, 3]
+    assert usable_bins(varied.channels[0], min_n_eff=5).tolist() == [0, 1, 3]
     negative = templates(signal=np.array([-1.0, 2.0, 3.0]))
     with pytest.raises(DataError, match="negative signal"):
         negative.check()
-    assert usable_bins(negative, min_n_eff=5).tolist() == [0, 2, 3]
-    assert usable_bins(templates(), min_n_eff=5, others=[[1.0, -1.0, 5.0]]).tolist() == [0, 2, 3]
-    assert usable_bins(templates(), min_n_eff=25).tolist() == [0, 1, 3]
+    assert usable_bins(negative.channels[0], min_n_eff=5).tolist() == [0, 2, 3]
+    assert usable_bins(templates().channels[0], min_n_eff=5, others=[[1.0, -1.0, 5.0]]).tolist() == [0, 2, 3]
+    assert usable_bins(templates().channels[0], min_n_eff=25).tolist() == [0, 1, 3]
     with pytest.raises(DataError, match="even all bins"):
-        usable_bins(templates(), min_n_eff=1e3)
+        usable_bins(templates().channels[0], min_n_eff=1e3)
 
 
 def test_a_two_point_variation_mirrors_the_other_generator():

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from hepda.config import validate
+from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.fitting import fit
-from hepda.evaluation.fits.templates import SampleTemplate, Templates
+from hepda.evaluation.fits.templates import Templates
+from hepda.events.fit.inputs import FitInput, FittedRegion, PseudoData
 from hepda.events.fit.parametric import envelope, moved, profile, values_of
-from hepda.events.fit.templates import PseudoData, Region
 from hepda.events.resolve import model_spec, systematics_spec
+from hepda.events.specs import RegionSpec
 from tests.factory import analysis
 
 SIGNAL = 100 * np.array([5.0, 15.0, 30.0, 60.0])
@@ -22,16 +24,17 @@ def region():
     """The generator changes the background as OTHER has it, the tag by a tenth."""
     shapes = {"generator": (OTHER, 2 * NOMINAL - OTHER), "tag": (1.1 * NOMINAL, 0.9 * NOMINAL)}
     background = SampleTemplate("tt", False, NOMINAL, 0.01 * NOMINAL, shapes)
-    templates = Templates(EDGES, (SampleTemplate("ttH", True, SIGNAL, 0.01 * SIGNAL), background))
+    templates = Templates.of_one("m", EDGES, (SampleTemplate("ttH", True, SIGNAL, 0.01 * SIGNAL), background))
     domains = {
         name: PseudoData((SIGNAL, SIGNAL), (tt, tt)) for name, tt in (("simulation", NOMINAL), ("alternative", OTHER))
     }
     domains |= {"third": PseudoData(None, (NOMINAL, NOMINAL)), "data": PseudoData(observed=NOMINAL + SIGNAL)}
-    return Region("informed", templates, ("generator",), domains, {}, 0)
+    regions = (FittedRegion(RegionSpec("m"), templates.channels[0], 0, domains),)
+    return FitInput("informed", regions, {"generator": ("generator",)}, domains, {})
 
 
 def test_templates_move_to_the_other_generator_with_all_their_variations():
-    tt = moved(region().templates, ("generator",)).samples[1]
+    tt = moved(region().templates, ("generator",)).channels[0].samples[1]
     np.testing.assert_allclose(tt.sumw, OTHER)
     np.testing.assert_allclose(tt.sumw2, 0.01 * NOMINAL * (OTHER / NOMINAL) ** 2)
     assert list(tt.shapes) == ["tag"]

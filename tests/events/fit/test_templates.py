@@ -12,7 +12,9 @@ from hepda.config import AnalysisConfig, validate
 from hepda.evaluation.fits.fitting import workspace
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit import fits, to_json
-from hepda.events.fit.templates import PseudoData, Region, ScoredEvents
+from hepda.events.fit.inputs import FitInput, PseudoData
+from hepda.events.fit.regions import Outputs
+from hepda.events.fit.templates import ScoredEvents
 from hepda.events.resolve import domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
 
@@ -100,13 +102,15 @@ def unexplained(value: Any, path: str = "", excused: bool = False) -> list[str]:
     return [path] if value is None and not excused else []
 
 
-def region_of(config: AnalysisConfig, events: Any) -> Region:
+def region_of(config: AnalysisConfig, events: Any) -> FitInput:
     table, score, varied, factors = events
-    return ScoredEvents(domains_of(config), systematics_spec(config), table, "bdt", score, varied, factors).region()
+    shapes = {key: {"all": of_region} for key, of_region in varied.items()}
+    outputs = Outputs("bdt", score, {})
+    return ScoredEvents(domains_of(config), systematics_spec(config), table, outputs, shapes, factors).input()
 
 
 @pytest.fixture(scope="module")
-def region(events: Any) -> Region:
+def region(events: Any) -> FitInput:
     return region_of(analysis(), events)
 
 
@@ -118,11 +122,11 @@ def content(events: Any, edges: np.ndarray, names: list[str], factor: Any = 1.0)
     return np.histogram(score[mask].astype(float), inner, weights=table.weight[mask] * factor)[0]
 
 
-def sample_of(region: Region, name: str) -> Any:
-    return next(s for s in region.templates.samples if s.name == name)
+def sample_of(region: FitInput, name: str) -> Any:
+    return next(s for s in region.templates.channels[0].samples if s.name == name)
 
 
-def test_contents_are_histograms_of_signed_weights(events: Any, region: Region) -> None:
+def test_contents_are_histograms_of_signed_weights(events: Any, region: FitInput) -> None:
     edges = region.templates.edges
     assert len(edges) > 4
     for name in ("signal", "tt", "wjets"):
@@ -132,7 +136,7 @@ def test_contents_are_histograms_of_signed_weights(events: Any, region: Region) 
     assert sample_of(region, "tt").sumw2.sum() == pytest.approx(np.sum(weight**2), rel=1e-9)
 
 
-def test_a_weight_variation_is_the_scaled_histogram(events: Any, region: Region) -> None:
+def test_a_weight_variation_is_the_scaled_histogram(events: Any, region: FitInput) -> None:
     edges = region.templates.edges
     for name in ("signal", "tt", "wjets"):
         factors = events[1][events[0].of_samples([name])].astype(float)
@@ -141,7 +145,7 @@ def test_a_weight_variation_is_the_scaled_histogram(events: Any, region: Region)
         assert down == pytest.approx(content(events, edges, [name], 1 - 0.1 * factors), rel=1e-9)
 
 
-def test_one_side_is_mirrored_and_rates_are_factors(events: Any, region: Region) -> None:
+def test_one_side_is_mirrored_and_rates_are_factors(events: Any, region: FitInput) -> None:
     tt = sample_of(region, "tt")
     scores = events[1][events[0].of_samples(["tt"])].astype(float)
     up, down = tt.shapes["one_sided"]
@@ -151,7 +155,7 @@ def test_one_side_is_mirrored_and_rates_are_factors(events: Any, region: Region)
     assert list(tt.shapes) == ["tag", "null", "one_sided", "jes", "generator"]
 
 
-def test_a_shape_is_the_histogram_of_the_varied_events(events: Any, region: Region) -> None:
+def test_a_shape_is_the_histogram_of_the_varied_events(events: Any, region: FitInput) -> None:
     score, weight = events[2]["tt", "jes", "up"]
     edges = region.templates.edges
     inner = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
@@ -160,7 +164,7 @@ def test_a_shape_is_the_histogram_of_the_varied_events(events: Any, region: Regi
     assert "jes" not in sample_of(region, "wjets").shapes
 
 
-def test_another_generator_changes_the_class_as_a_whole(events: Any, region: Region) -> None:
+def test_another_generator_changes_the_class_as_a_whole(events: Any, region: FitInput) -> None:
     """tt and wjets together become tt_alt, scaled to their sum; each by the same share in a bin."""
     tt, wjets = sample_of(region, "tt"), sample_of(region, "wjets")
     other = content(events, region.templates.edges, ["tt_alt"])
@@ -168,11 +172,11 @@ def test_another_generator_changes_the_class_as_a_whole(events: Any, region: Reg
     assert together == pytest.approx(other * 2000 / 2200, rel=1e-9)
     assert tt.shapes["generator"][0] / tt.sumw == pytest.approx(wjets.shapes["generator"][0] / wjets.sumw, rel=1e-9)
     assert "generator" not in sample_of(region, "signal").shapes
-    assert region.two_points == ("generator",) and "generator" not in region.unaware.systematics
+    assert region.two_points == {"generator": ("generator",)} and "generator" not in region.unaware.systematics
     assert "jes" in region.unaware.systematics
 
 
-def test_pseudo_data_scale_the_signal_alone(events: Any, region: Region) -> None:
+def test_pseudo_data_scale_the_signal_alone(events: Any, region: FitInput) -> None:
     edges, result = region.templates.edges, region.domains["alternative"]
     s, b = content(events, edges, ["signal_alt"]), content(events, edges, ["tt_alt"])
     contents, variance = result.at(2.0) or (None, None)
@@ -197,7 +201,7 @@ def test_blinded_data_are_not_counted(events: Any) -> None:
     assert page["not_played"] == {"data": BLINDED}
 
 
-def test_what_changes_nothing_has_no_impact(region: Region) -> None:
+def test_what_changes_nothing_has_no_impact(region: FitInput) -> None:
     main = fits.main_fit(region, toys=0, seed=1)
     names = [impact.name for impact in main.impacts]
     assert "null" not in names and {"tag", "jes", "generator", "rate"} <= set(names)
@@ -205,7 +209,7 @@ def test_what_changes_nothing_has_no_impact(region: Region) -> None:
     assert "null" not in str(workspace(region.templates, region.templates.total())["channels"])
 
 
-def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: Region) -> None:
+def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: FitInput) -> None:
     result = fits.closure_of(region, fits.UNAWARE, toys=40, seed=1)
     for entry in result["simulation"]:
         assert entry.fit.mu == pytest.approx(entry.fit.truth, abs=1e-4)
@@ -219,13 +223,13 @@ def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: Region) -
     assert aware["alternative"][1].toys == "no toys were requested"
 
 
-def test_the_page_is_json_and_every_null_has_its_reason(region: Region) -> None:
+def test_the_page_is_json_and_every_null_has_its_reason(region: FitInput) -> None:
     main = fits.main_fit(region, toys=0, seed=1)
     closure = {variant: fits.closure_of(region, variant, toys=20, seed=1) for variant in (fits.ALL, fits.UNAWARE)}
     page = json.loads(json.dumps(to_json.fitted_model(region, main, closure).to_json()))
     assert not unexplained(page)
     assert page["closure"]["all"]["alternative"][1]["toys"]["toys"] == 20
-    assert page["templates"]["tt"]["sumw"] == pytest.approx(sample_of(region, "tt").sumw.tolist())
+    assert page["regions"]["all"]["templates"]["tt"]["sumw"] == pytest.approx(sample_of(region, "tt").sumw.tolist())
     about = to_json.systematics_entries(systematics_spec(analysis()))
     assert about["rate"] == {"kind": "norm", "samples": ["wjets"], "how": "rate × 1.5 and × 0.6667"}
     assert about["jes"]["how"] == "pt_up for pt; pt_down for pt" and "mirrored" in about["one_sided"]["how"]

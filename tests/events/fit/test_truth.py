@@ -9,7 +9,9 @@ import uproot
 from hepda.config import load_config, validate
 from hepda.errors import ConfigError, DataError, ExpressionError, SourceError
 from hepda.events.dataset.splits import event_key
-from hepda.events.fit.templates import PseudoData, ScoredEvents
+from hepda.events.fit.inputs import PseudoData
+from hepda.events.fit.regions import Outputs
+from hepda.events.fit.templates import ScoredEvents
 from hepda.events.fit.truth import check_truth, read_true_classes, read_truth
 from hepda.events.resolve import dataset_spec, domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
@@ -72,11 +74,11 @@ def test_labels_are_matched_by_event_and_scale_the_signal_of_pseudo_data(events)
     result = truth_of(asked, table)
     np.testing.assert_array_equal(result, right)
     score = np.random.default_rng(2).beta(np.where(right == 1, 3, 1), np.where(right == 1, 1, 3)).astype(np.float32)
-    data: PseudoData = ScoredEvents(*specs, table, "bdt", score, {}, {}, result).region().domains["data"]
+    data: PseudoData = ScoredEvents(*specs, table, Outputs("bdt", score, {}), {}, {}, result).input().domains["data"]
     np.testing.assert_array_equal(data.at(1.0)[0], data.observed)
     np.testing.assert_array_equal(data.at(2.0)[0] - data.at(1.0)[0], data.signal[0])
     assert data.signal[0].sum() == (right[2 * N :] == 1).sum() and data.at(0.0)[0].sum() == (right[2 * N :] == 0).sum()
-    without = ScoredEvents(*specs, table, "bdt", score, {}, {}).region().domains["data"]
+    without = ScoredEvents(*specs, table, Outputs("bdt", score, {}), {}, {}).input().domains["data"]
     assert without.at(1.0) is None and without.background is None
 
 

@@ -83,10 +83,9 @@ def test_which_class_a_domain_lacks(loaded):
     assert [missing_class(table, name) for name in table.domain_names] == [None, None, "signal", None]
 
 
-def test_without_blinding_data_are_compared_and_fitted(shown):
+def test_without_blinding_data_are_compared(shown):
     asked, numbers = shown
     result = model_metrics(asked, numbers)
-    assert result["closure"]["data"]["mu"] is not None and result["closure"]["data"]["truth"] == 1
     assert result["bias"]["simulation:data"]["class"] == "all" and result["bias"]["simulation:data"]["ks"] > 0
     assert numbers.excluded == {} and numbers.unlabelled == ("data",)
 
@@ -94,13 +93,10 @@ def test_without_blinding_data_are_compared_and_fitted(shown):
 def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, shown):
     asked, numbers = blind
     result, other = model_metrics(asked, numbers), model_metrics(*shown)
-    for entry, same in (
-        (result["bias"]["simulation:data"], other["bias"]["simulation:data"]),
-        (result["closure"]["data"], other["closure"]["data"]),
-    ):
-        values = [v for k, v in entry.items() if k != "why" and not isinstance(v, dict)]
-        assert entry["why"] == BLINDED and set(values) == {None}
-        assert set(same) - {"why", "class", "n_eff", "sample_error_why", "p_value_is_upper_limit"} <= set(entry)
+    entry, same = result["bias"]["simulation:data"], other["bias"]["simulation:data"]
+    values = [v for k, v in entry.items() if k != "why" and not isinstance(v, dict)]
+    assert entry["why"] == BLINDED and set(values) == {None}
+    assert set(same) - {"why", "class", "n_eff", "p_value_is_upper_limit"} <= set(entry)
     shifts = result["bias"]["simulation:data"]["efficiency_shift"]
     assert set(shifts) == set(other["bias"]["simulation:data"]["efficiency_shift"]) and set(shifts.values()) == {None}
     assert result["domain_auc"]["simulation:data"]["score"] is None
@@ -108,7 +104,6 @@ def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, show
     # What is not of data is as it was.
     for name in ("alternative", "third"):
         assert result["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
-        assert result["closure"][name] == other["closure"][name]
     assert any("evaluation.blind" in note and "no number" in note for note in steps.notes(asked.config))
 
 
@@ -169,7 +164,6 @@ def test_no_figure_shows_what_is_blinded(blind, shown):
     drawn, seen = points(named["score_stack_one"].draw()), points(open_["score_stack_one"].draw())
     assert drawn and max(xy[:, 0][np.isfinite(xy[:, 1])].max(initial=0) for xy in drawn) < 0.7
     assert max(xy[:, 0].max() for xy in seen) > 0.7
-    assert "data" not in blind[1].models["one"].closure and "data" in shown[1].models["one"].closure
     assert not any("data" in name for name in named)
 
 
@@ -206,7 +200,6 @@ def test_a_domain_with_background_alone_has_no_auc_but_a_bias_and_figures(shown)
     result = model_metrics(asked, numbers)
     assert result["auc"]["third"] == {"value": None, "low": None, "high": None, "why": "it has no signal events"}
     assert result["bias"]["simulation:third"]["class"] == "background"
-    assert result["closure"]["third"]["truth"] == 0
     figure_data = scene(asked, numbers)
     assert figure_data.compared_domains == ["alternative", "third"]
     # Data are the domain without classes, whatever other domains lack.
@@ -251,7 +244,6 @@ def test_between_decides_what_is_compared(loaded):
         entry = result["bias"][f"simulation:{name}"]
         assert entry["ks"] is None and entry["why"] == "`evaluation.bias.between` does not name it"
         assert name not in numbers.models["two"].tests and name not in numbers.models["two"].ratios
-        assert result["closure"][name]["mu"] is not None  # a fit is not a comparison
     assert result["auc"]["alternative"]["value"] is not None
     named = [d.name for d in figures.drawings(scene(asked, numbers))]
     assert "efficiency_shift_third" in named and "efficiency_shift_alternative" not in named

@@ -54,7 +54,7 @@ def test_nulls_take_the_nearest_reason() -> None:
             "bdt": {
                 "domain_auc": {"a:b": {"score": 0.5, "embedding": None, "why": {"embedding": "no embedding"}}},
                 "training": {"seconds": 1.0, "epochs": None, "why": "no epochs"},
-                "closure": {"data": {"mu": None, "pull": None, "why": "blinded"}},
+                "further": {"data": {"mu": None, "pull": None, "why": "blinded"}},
                 "bias": None,
                 "bias_why": "one domain only",
                 "significance": {"asimov": float("nan"), "binned": 1.0},
@@ -65,7 +65,7 @@ def test_nulls_take_the_nearest_reason() -> None:
     assert {(null.path, null.why) for null in nulls(metrics)} == {
         ("models › bdt › domain_auc › a:b › embedding", "no embedding"),
         ("models › bdt › training › epochs", "no epochs"),
-        ("models › bdt › closure › data", "blinded"),
+        ("models › bdt › further › data", "blinded"),
         ("models › bdt › bias", "one domain only"),
         ("models › bdt › significance › asimov", "no reason is given"),
     }
@@ -81,9 +81,16 @@ def test_models_without_an_entry_have_empty_cells() -> None:
         ["c", ""],
     ]
     assert tables.bias_tables(metrics) == []
-    assert not tables.closure_table(metrics).rows
     assert not tables.samples_table(metrics).rows
     assert tables.summary_table(EventMetrics.from_json({})).rows == []
+
+
+def test_the_fits_that_earlier_runs_have_are_no_metric_of_a_table() -> None:
+    fits = {"third": {"mu": 1.3, "error": 0.6, "pull": 0.5, "truth": 1.0, "sample_error": None, "why": "data"}}
+    content = {"models": {"a": {"closure": fits, "accuracy": {"sim": 0.7}}}}
+    metrics = EventMetrics.from_json(content)
+    assert [table.title for table in tables.other_tables(metrics) if table.rows] == ["Accuracy"]
+    assert metrics.to_json() == content
 
 
 def test_shifts_stand_in_per_cent_with_their_errors_and_a_ks_inside_the_null_is_marked() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hepda.events.results.figure_data import FigureData
-from hepda.plotting.scores import bias, closure, efficiency, ratios, tradeoff
+from hepda.plotting.scores import bias, efficiency, ratios, tradeoff
 from hepda.report.page import Drawing
 
 
 def bias_drawings(run: FigureData) -> Iterator[Drawing]:
-    """Yield efficiency shifts, KS distances, the trade-off and the closure of mu."""
+    """Yield efficiency shifts, KS distances and the trade-off."""
     models = run.numbers.models
     for other in run.compared_domains:
         curves = {model: models[model].shift_curve[other] for model in run.models}
@@ -40,14 +40,6 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
     if distances:
         yield from _ratios(run)
         yield from _tradeoff(run, next(iter(distances)))
-    fits = {other: {m: models[m].closure[other] for m in run.models} for other in models[run.models[0]].closure}
-    if any(fit.mu is not None for by_model in fits.values() for fit in by_model.values()):
-        yield Drawing(
-            "fit", "closure", "Signal strength fitted to other domains",
-            f"Templates from {run.source}; without systematics; thick bars: error from the finite simulation used as "
-            "data.",
-            lambda: closure.closure_figure(fits, source=run.source, label=run.label()),
-        )  # fmt: skip
 
 
 def _ratios(run: FigureData) -> Iterator[Drawing]:

@@ -24,7 +24,6 @@ from hepda.events.results.tables.differences import (
 )
 from hepda.events.results.tables.quality import (
     by_domain_table,
-    closure_table,
     models_table,
     other_tables,
     samples_table,
@@ -42,7 +41,6 @@ __all__ = [
     "calibration_table",
     "class_calibration_tables",
     "class_tables",
-    "closure_table",
     "conclude",
     "decomposition_tables",
     "flatness_table",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from hepda.events.results.tables.fit_parameters import (
+    goodness_table,
+    pruned_table,
+    ranking_table,
+    rates_table,
+    smoothed_table,
+)
+from hepda.events.results.tables.fit_yields import yields_tables
 from hepda.number_format import Cell, Quantity, Table
 from hepda.results.fit_file import ClosedEntry, FitFile, ToysEntry
 
-MOST = 8  # nuisance parameters of each model in the table of impacts
 TITLES = {
     "without_two_point": "Bias of µ without the other generators as systematics",
     "all": "Bias of µ with the other generator as a systematic",
@@ -15,30 +22,43 @@ TITLES = {
 """Titles of the variants of the closure."""
 
 
-def fit_tables(fits: FitFile) -> list[Table]:
-    """Return the tables of the report's section "fit"."""
-    return [
+def fit_tables(fits: FitFile, labels: Mapping[str, str] | None = None) -> list[Table]:
+    """Return the tables of the report's section "fit", those of what the fits have.
+
+    Args:
+        fits: the fits.
+        labels: labels of the samples, which LaTeX writes.
+
+    """
+    tables = [
         _summary(fits),
         *(_headline(fits, variant) for variant in TITLES),
+        rates_table(fits),
+        goodness_table(fits),
+        *yields_tables(fits, labels),
         _profiled(fits),
         _scores(fits),
         _closure(fits, "without_two_point"),
-        _impacts(fits),
+        ranking_table(fits),
         _systematics(fits),
+        pruned_table(fits),
+        smoothed_table(fits),
     ]
+    return [table for table in tables if table.rows]
 
 
 def _summary(fits: FitFile) -> Table:
     """Return one row for each model: the expected results, and the observed ones if data are not blinded."""
-    head = ["Model", "Bins", "Expected error of µ", "of that: data", "systematics", "simulation", "Expected Z [σ]",
-            "Observed µ", "Observed Z [σ]", "p-value of the fit", "Expected limit (CLs, 95 %)"]  # fmt: skip
+    head = ["Model", "Bins", "Expected error of µ", "of that: data", "free rates", "systematics", "simulation",
+            "Expected Z [σ]", "Observed µ", "Observed Z [σ]", "p-value of the fit",
+            "Expected limit (CLs, 95 %)"]  # fmt: skip
     rows = []
     for name, model in fits.models.items():
         budget, observed = model.error_budget, model.observed
         numbers = [
-            Quantity(len(model.edges) - 1.0),
+            Quantity(sum(len(r.edges) - 1.0 for r in model.regions.values() if r.role != "validation")),
             Quantity(model.expected.error),
-            *(Quantity(part) for part in (budget.data, budget.systematics, budget.simulation)),
+            *(Quantity(part) for part in (budget.data, budget.rates, budget.systematics, budget.simulation)),
             Quantity(model.expected.significance),
             Quantity(observed.mu).with_error(observed.error),
             Quantity(observed.significance),
@@ -169,23 +189,6 @@ def _entries(fits: FitFile, variant: str) -> Iterator[tuple[str, str, ClosedEntr
 
 def _coverage(toys: ToysEntry) -> Cell:
     return Quantity(toys.coverage).with_error(toys.coverage_error).scaled(100.0).cell()
-
-
-def _impacts(fits: FitFile) -> Table:
-    """Return the largest impacts of each model."""
-    rows = [
-        [
-            Cell(name, name),
-            Cell(impact.name, impact.name),
-            *(Quantity(x).cell() for x in (impact.pull, impact.constraint, impact.mu_up, impact.mu_down)),
-        ]
-        for name, model in fits.models.items()
-        for impact in model.impacts[:MOST]
-    ]
-    head = ["Model", "Parameter", "Pull", "Error after / before", "µ: parameter up", "µ: down"]
-    used = {model.fitted_to for model in fits.models.values()}
-    note = f"The {MOST} largest of each model, in the fit to {', '.join(sorted(used))}; shifts by one post-fit error."
-    return Table("Impacts", head, rows, note)
 
 
 def _systematics(fits: FitFile) -> Table:

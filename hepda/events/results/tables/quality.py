@@ -150,29 +150,6 @@ def training_bias_table(metrics: EventMetrics) -> Table:
     return Table("Trained on one generator, tested on another", head, rows, note)
 
 
-def closure_table(metrics: EventMetrics) -> Table:
-    """Return fitted signal strength and pull: one row for each model, columns for the domains used as data."""
-    domains = keys_of(model.closure for model in metrics.models.values())
-    head = [
-        "Model",
-        *(
-            f"{what}, {'data' if domain == 'data' else f'data from {domain}'}"
-            for domain in domains
-            for what in ("μ", "pull")
-        ),
-    ]
-    rows = []
-    for name, model in metrics.models.items():
-        row = [Cell(name, name)]
-        for domain in domains:
-            fit = model.closure.get(domain)
-            mu = quantity(fit, "mu").with_error(None if fit is None else number(fit.error))
-            row += [mu.cell(), quantity(fit, "pull").cell()]
-        rows.append(row)
-    note = "Without systematics. Templates from the source; pull: (μ − truth) / error."
-    return Table("Fits to pseudo-data", head, rows if domains else [], note)
-
-
 def models_table(metrics: EventMetrics) -> Table:
     """Return the kind of each model, its training samples and its adaptation."""
     rows = []

@@ -53,7 +53,6 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
         ],
         "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
         "significance": [worth],
-        "fit": [tables.closure_table(metrics)],
         "guards": [
             tables.priors_table(metrics),
             tables.reweighting_table(metrics),

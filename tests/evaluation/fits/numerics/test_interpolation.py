@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hepda.evaluation.fits.interpolation import RateFactors, additive
+from hepda.evaluation.fits.numerics.interpolation import RateFactors, additive
 from tests.reference.histfactory import interpolated_rate, interpolated_shape
 
 ALPHA = np.linspace(-3, 3, 49)

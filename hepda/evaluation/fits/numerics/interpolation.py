@@ -70,6 +70,11 @@ class RateFactors:
         ends = np.stack([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
         return cls(log_up, log_down, np.tensordot(_CODE4, ends, axes=1))
 
+    def of_row(self, row: int) -> RateFactors:
+        """Return the factors [p, 1] of one of the samples."""
+        part = slice(row, row + 1)
+        return RateFactors(self.log_up[:, part], self.log_down[:, part], self.coefficients[:, :, part])
+
     def at(self, alpha: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return logarithms of the factors, their first and second derivatives by alpha; alpha [t, p] -> [t, p, s]."""
         if not (self.log_up.any() or self.log_down.any()):  # no rate changes: a third of the time of a small fit
@@ -88,3 +93,42 @@ class RateFactors:
         within, outer = inside[..., None], np.where((alpha > 0)[..., None], self.log_up, -self.log_down)
         logarithm = np.where(within, np.log(value), alpha[..., None] * outer)
         return logarithm, np.where(within, slope, outer), np.where(within, bend, 0.0)
+
+    def by_row(self, alpha: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the same in one product for each systematic, for many samples.
+
+        Args:
+            alpha: values [t, p].
+
+        Returns:
+            Logarithm of the product of all factors [t, s], first and second derivatives by alpha [t, s, p].
+
+        """
+        p, s = self.log_up.shape
+        inside = np.abs(alpha) <= 1
+        a = np.where(inside, alpha, 0.0)
+        powers = (a[..., None] ** np.arange(7)).transpose(1, 0, 2)  # [p, t, 7]
+        values, first, second = np.split(powers @ self._polynomials, 3, axis=-1)  # [p, t, s] each
+        slope = first / values
+        bend = second / values - slope**2
+        logarithm = np.log(values)
+        outside = ~inside.T  # [p, t]
+        if outside.any():
+            systematic, point = np.nonzero(outside)
+            value = alpha.T[systematic, point][:, None]
+            outer = np.where(value > 0, self.log_up[systematic], -self.log_down[systematic])
+            logarithm[outside], slope[outside], bend[outside] = value * outer, outer, 0.0
+        total = logarithm.sum(axis=0) if p else np.zeros((len(alpha), s))
+        return total, np.ascontiguousarray(slope.transpose(1, 2, 0)), np.ascontiguousarray(bend.transpose(1, 2, 0))
+
+    @property
+    def _polynomials(self) -> FloatArray:
+        """Coefficients [p, 7, 3 s] of alpha to the powers 0 ... 6: of the value and of its two derivatives."""
+        by_power = np.moveaxis(self.coefficients, 0, 1)  # [p, 6, s]
+        p, _, s = by_power.shape
+        found = np.zeros((p, 7, 3, s))
+        found[:, 0, 0] = 1.0
+        found[:, 1:, 0] = by_power
+        found[:, :6, 1] = by_power * _POWERS[:, None]
+        found[:, :5, 2] = by_power[:, 1:] * (_POWERS[1:] * _POWERS[:-1])[:, None]
+        return found.reshape(p, 7, 3 * s)

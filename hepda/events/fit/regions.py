@@ -1,0 +1,171 @@
+"""The events of the regions of a fit for one model: which they are, their variable, and its bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hepda.errors import ConfigError, DataError
+from hepda.evaluation.arrays import histogram
+from hepda.evaluation.fits.binning import automatic_edges
+from hepda.events.dataset.regions import selected
+from hepda.events.specs import ModelSpec, RegionSpec
+from hepda.events.table.feature_table import FeatureTable
+from hepda.results.evaluation import FloatArray
+
+Array = NDArray[Any]
+Events = tuple[Array, Array]
+"""Variable and weight [n] of the events of a region."""
+_FINE = 50
+"""Bins of the events for each bin that is chosen of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What a model says about events: its score [n] in [0, 1], and its other outputs [n] by name.
+
+    classes: those whose probabilities are among the outputs as p_<class>, in the order of the softmax; signals: those
+    of them that are signal.
+    """
+
+    model: str
+    score: Array
+    further: Mapping[str, Array]
+    classes: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: ModelSpec, columns: Mapping[str, Array]) -> Outputs:
+        """Return the outputs of a model from the columns of scores.parquet.
+
+        A model with one score has the probabilities of both classes of an analysis of two.
+
+        Args:
+            model: the model.
+            columns: scores by column, `m` and `m.<output>` for a model `m`.
+
+        """
+        score = columns[model.name]
+        signals = model.grouping.signal
+        if model.classes:
+            names = [column.removeprefix(f"{model.name}.") for column in model.columns[1:]]
+            further = {name: columns[f"{model.name}.{name}"] for name in names}
+            return cls(model.name, score, further, model.classes, signals)
+        if len(model.grouping.names) == 2 and len(signals) == 1:
+            first, second = model.grouping.names  # the signal comes first
+            further = {f"p_{first}": score, f"p_{second}": 1 - score}
+            return cls(model.name, score, further, model.grouping.names, signals)
+        return cls(model.name, score, {})
+
+    def named(self, name: str, where: str) -> Array:
+        """Return an output [n].
+
+        Raises:
+            ConfigError: the model has no such output.
+
+        """
+        if name == "score":
+            return self.score
+        if name not in self.further:
+            raise ConfigError(
+                f"{where}: the model {self.model} has no output {name!r}; it has {', '.join(('score', *self.further))}."
+                " Fit other models (--models), or choose another variable."
+            )
+        return self.further[name]
+
+
+def in_region(region: RegionSpec, table: FeatureTable, outputs: Outputs) -> tuple[NDArray[np.bool_], Array]:
+    """Return the mask [n] of the events of a region, and its variable [n], for one model.
+
+    Args:
+        region: the region.
+        table: the events, with the columns of the region.
+        outputs: what the model says about them.
+
+    Raises:
+        ConfigError: the model does not have the class or the output.
+
+    """
+    path = f"fit.regions.{region.name}"
+    inside = selected(region, table)
+    if region.largest is not None:
+        if region.largest not in outputs.classes:
+            raise ConfigError(
+                f"{path}.largest: the model {outputs.model} has no class {region.largest!r}"
+                + (f"; it has {', '.join(outputs.classes)}." if outputs.classes else ", only a score.")
+                + " Fit other models (--models)."
+            )
+        probabilities = np.stack([outputs.further[f"p_{name}"] for name in outputs.classes])
+        inside = inside & (np.argmax(probabilities, axis=0) == outputs.classes.index(region.largest))
+    if region.is_output:
+        return inside, outputs.named(region.variable, f"{path}.variable")
+    return inside, table.columns[region.variable_column]
+
+
+def edges_of(region: RegionSpec, outputs: Outputs, value: Array, label: Array, weight: Array) -> FloatArray:
+    """Return the edges [b + 1] of a region: the given ones, or chosen from these events.
+
+    Bins of a signal region are ordered in purity, if they are of an output that rises with it
+    (`hepda.evaluation.fits.binning`); all others contain equal shares of the background.
+
+    Args:
+        region: the region.
+        outputs: those of the model.
+        value: the variable [n] of the events on which the bins are chosen.
+        label: 1 signal, 0 background [n].
+        weight: signed weights [n].
+
+    Raises:
+        DataError: not even one bin has enough effective background events.
+
+    """
+    if not isinstance(region.bins, int):
+        return np.asarray(region.bins, dtype=np.float64)
+    falling = {f"p_{name}" for name in outputs.classes if name not in outputs.signals}
+    rises = region.is_output and region.variable not in falling
+    if region.role == "signal" and rises:
+        return automatic_edges(value, label, weight, max_bins=region.bins, min_n_eff=region.min_n_eff)
+    return shared_edges(value[label == 0], weight[label == 0], max_bins=region.bins, min_n_eff=region.min_n_eff)
+
+
+def shared_edges(value: ArrayLike, weight: ArrayLike, *, max_bins: int, min_n_eff: float) -> FloatArray:
+    """Return edges [b + 1] of at most `max_bins` bins with about equal shares of the weights, from the top down.
+
+    Args:
+        value: the variable [n].
+        weight: signed weights [n].
+        max_bins: largest number of bins.
+        min_n_eff: smallest effective number of events in a bin.
+
+    Raises:
+        DataError: not even one bin has enough effective events.
+
+    """
+    values, weights = np.asarray(value, dtype=np.float64), np.asarray(weight, dtype=np.float64)
+    if not len(values):
+        raise DataError("no background is left on which bins could be chosen; use more events")
+    quantiles = np.linspace(0, 1, _FINE * max_bins + 1)
+    fine = np.unique(np.sort(values)[(quantiles * (len(values) - 1)).astype(np.intp)])
+    fine = np.append(fine, np.nextafter(fine[-1], np.inf)) if len(fine) == 1 else fine
+    sumw, sumw2 = histogram(values, weights, fine)
+    total, above = float(sumw.sum()), 0.0
+    kept, inside = [len(fine) - 1], np.zeros(2)
+    for index in range(len(fine) - 2, -1, -1):
+        inside += sumw[index], sumw2[index]
+        above += sumw[index]
+        # Half of a fine bin: a share that is all but complete is one, so that nothing is left over at the low end.
+        reached = above >= total * (len(kept) / max_bins - 0.5 / (_FINE * max_bins))
+        if reached and inside[0] > 0 and inside[0] ** 2 >= min_n_eff * inside[1]:
+            kept.append(index)
+            inside = np.zeros(2)
+    if len(kept) == 1:
+        raise DataError(
+            f"no bin reaches a background n_eff of {min_n_eff:g} (all events: "
+            f"{total**2 / float(sumw2.sum()):.3g}); lower the floor or use more events"
+        )
+    kept[-1] = 0  # what is left over belongs to the lowest bin
+    return fine[kept[::-1]]

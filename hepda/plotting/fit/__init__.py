@@ -1,0 +1,1 @@
+"""Figures of fits: regions before and after the fit, parameters, ranking, likelihood, signal strengths."""
