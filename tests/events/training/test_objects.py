@@ -59,7 +59,10 @@ def silent(*_):
 def trained(tmp_path_factory):
     """The folder of an analysis with its run, config, table, and the scores of the training."""
     folder = tmp_path_factory.mktemp("sets")
-    path = write_analysis(folder, n=300, collections=COLLECTIONS, models=MODELS, systematics=SYSTEMATICS)
+    short = {"epochs": 1, "batch_size": 128, "patience": None}
+    path = write_analysis(
+        folder, n=300, collections=COLLECTIONS, models=MODELS, systematics=SYSTEMATICS, training=short
+    )
     config = load_config(path)
     table = load_table(dataset_spec(config)).table
     write_table(table, folder / "table")
