@@ -228,8 +228,10 @@ def _draw(
         is_main = axes in drawn.mains
         _hide(axes, bins, text_top if is_main else None)
         if fitted is not None:
-            line = {"color": "black", "linewidth": 0.8, "linestyle": _DASHES}
-            axes.axvline(bins.axis.edges[fitted], ymax=text_top if is_main else 1.0, gid="not fitted", **line)
+            axes.axvline(
+                bins.axis.edges[fitted], ymax=text_top if is_main else 1.0, color="black", linewidth=0.8,
+                linestyle=_DASHES, gid="not fitted",
+            )  # fmt: skip
     return drawn.finished(label)
 
 
