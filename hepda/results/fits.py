@@ -49,14 +49,7 @@ class FitResult:
     parameters: tuple[Parameter, ...]  # mu, other free factors, systematics, the templates' statistics
     correlation: FloatArray  # [parameters, parameters]
     not_fitted: Mapping[str, str]  # parameters on which the data have no effect, and why
-    edges: FloatArray  # [b + 1]
     observed: FloatArray  # [b]
-    prefit: FloatArray  # [b], expected at mu = 1 before the fit
-    prefit_error: FloatArray  # [b]
-    fitted: FloatArray  # [b], expected at the best parameters
-    fitted_error: FloatArray  # [b], of all parameters with their correlations
-    samples: Mapping[str, FloatArray]  # [b] each, expected at the best parameters
-    signal: tuple[str, ...]  # names of the samples that mu scales
     goodness: float | None = None  # -2 ln of L over that of the saturated model
     ndf: int = 0
     p_value: float | None = None  # of `goodness`, asymptotically a chi2 of ndf degrees of freedom
@@ -187,18 +180,6 @@ class Scan:
     fixed_rise: FloatArray  # [k], the same with all other parameters at their best values; NaN where L is zero
     best: float | None
     error: float | None  # from the curvature
-    why: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlaneScan:
-    """The likelihood at values of two parameters, all others fitted."""
-
-    parameters: tuple[str, str]
-    x: FloatArray  # [k], of the first parameter
-    y: FloatArray  # [m], of the second
-    rise: FloatArray  # [m, k], -2 ln of L over its maximum; NaN where there is no minimum
-    best: tuple[float, float] | None
     why: str | None = None
 
 

@@ -6,7 +6,6 @@ likelihood in numpy (`histfactory`); tests compare the two implementations.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import ArrayLike
 from hepda.evaluation.fits.channels import POI, STATISTICS, Channel, SampleTemplate
 from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.minuit import FLOOR, NoMinimumError, minimise, model_and_data, pyhf_with_minuit
-from hepda.evaluation.fits.postfit import postfit
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 from hepda.results.fits import FitResult, Parameter
@@ -39,11 +37,12 @@ def workspace(templates: Templates, observed: ArrayLike) -> dict[str, Any]:
     """
     Model.of(templates)  # raises what cannot be fitted
     counts = templates.counts(observed)
+    active = templates.active
     channels = [
         {
             "name": channel.name,
             "samples": [
-                {"name": s.name, "data": s.sumw.tolist(), "modifiers": _modifiers(s, templates, channel)}
+                {"name": s.name, "data": s.sumw.tolist(), "modifiers": _modifiers(s, active, channel)}
                 for s in channel.samples
             ],
         }
@@ -91,12 +90,12 @@ def _factor(name: str, templates: Templates, observed: FloatArray) -> dict[str, 
     return {"name": name, "inits": [1.0], "bounds": [[-reach, reach]]}
 
 
-def _modifiers(sample: SampleTemplate, templates: Templates, channel: Channel) -> list[dict[str, Any]]:
+def _modifiers(sample: SampleTemplate, active: tuple[str, ...], channel: Channel) -> list[dict[str, Any]]:
     """Return the modifiers of one sample, without systematics that do not change it."""
     modifiers: list[dict[str, Any]] = []
     if sample.rate is not None:
         modifiers.append({"name": sample.rate, "type": "normfactor", "data": None})
-    for name in templates.active:
+    for name in active:
         if not sample.changed_by(name):
             continue
         (up, down), (high, low) = sample.split(name)
@@ -128,7 +127,7 @@ def _result(templates: Templates, counts: FloatArray, minuit: Any, goodness: flo
     spread = np.sqrt(covariance.diagonal())
     low, high = _minos(minuit)
     ndf = len(counts) - len(templates.rates)
-    result = FitResult(
+    return FitResult(
         mu=float(values[names.index(POI)]),
         error=float(errors[names.index(POI)]),
         low=low,
@@ -141,17 +140,6 @@ def _result(templates: Templates, counts: FloatArray, minuit: Any, goodness: flo
         goodness=goodness,
         ndf=ndf,
         p_value=float(stats.chi2.sf(goodness, ndf)) if ndf > 0 else None,
-        **_old_fields(templates, counts),
-    )
-    regions = postfit(templates, result)
-    return replace(
-        result,
-        fitted=np.concatenate([region.total for region in regions]),
-        fitted_error=np.concatenate([region.error for region in regions]),
-        samples={
-            name: np.concatenate([r.samples.get(name, np.zeros_like(r.total)) for r in regions])
-            for name in templates.samples
-        },
     )
 
 
@@ -162,22 +150,7 @@ def _failed(templates: Templates, counts: FloatArray, why: str) -> FitResult:
         not_fitted=_not_fitted(templates, []),
         observed=counts,
         why=why,
-        **_old_fields(templates, counts),
     )
-
-
-def _old_fields(templates: Templates, counts: FloatArray) -> dict[str, Any]:
-    nothing = np.full(len(counts), np.nan)
-    signals = [s.name for channel in templates.channels for s in channel.samples if s.signal]
-    return {
-        "edges": templates.edges,
-        "prefit": templates.total(),
-        "prefit_error": templates.uncertainty(),
-        "fitted": nothing,
-        "fitted_error": nothing,
-        "samples": dict.fromkeys(templates.samples, nothing),
-        "signal": tuple(dict.fromkeys(signals)),
-    }
 
 
 def _minos(minuit: Any) -> tuple[float | None, float | None]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.evaluation.fits.histfactory import Model, fit
+from hepda.evaluation.fits.profile import fit_strengths
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.fits import Goodness
 
@@ -35,22 +36,22 @@ def goodness(templates: Templates, observed: ArrayLike, *, toys: int = 0, seed: 
 
     model = Model.of(templates)
     data = model.nominally(templates.counts(observed)[None])
-    best = fit(model, data)
+    best = fit_strengths(model, data, intervals=False)
     ndf = model.bins - len(model.rates)
     if not best.converged[0]:
         return Goodness(None, ndf, None, why="the fit runs to where a bin expects no events")
-    value = 2 * float(best.at.value[0])
+    value = 2 * float(best.value[0])
     p_value = float(stats.chi2.sf(value, ndf)) if ndf > 0 else None
     if toys == 0:
         return Goodness(value, ndf, p_value)
-    nu = model.expected(best.point)
+    nu = model.expected(best.theta)
     gamma = model.gamma(nu, data)[0]
     generator = np.random.default_rng(seed)
     above = good = 0
     for first in range(0, toys, _CHUNK):
         count = min(_CHUNK, toys - first)
-        toy = model.fluctuated(gamma * nu[0], count, generator, best.point[0, len(model.rates) :], gamma)
-        fits = fit(model, toy, np.repeat(best.point, count, axis=0))
+        toy = model.fluctuated(gamma * nu[0], count, generator, best.theta[0, len(model.rates) :], gamma)
+        fits = fit(model, toy, np.repeat(best.theta, count, axis=0))
         good += int(fits.converged.sum())
         above += int(np.sum(2 * fits.at.value[fits.converged] >= value))
     failed = toys - good

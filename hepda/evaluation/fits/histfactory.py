@@ -68,7 +68,7 @@ class Model:
         templates.check()
         model = cls.unchecked(templates)
         if len(model.rates) > 1:
-            model.check_rates(templates.total())
+            model.check_rates(templates)
         return model
 
     @classmethod
@@ -98,9 +98,12 @@ class Model:
         """The nominal point [q]: free factors 1, systematics 0."""
         return np.concatenate([np.ones(len(self.rates)), np.zeros(len(self.names))])
 
-    def check_rates(self, expected: FloatArray) -> None:
-        """Raise DataError that names free rates which no region constrains, from the information in `expected` [b]."""
-        information = self.derivatives(self.start[None], self.nominally(expected[None])).hessian[0]
+    def check_rates(self, templates: Templates) -> None:
+        """Raise DataError that names free rates which no region constrains, from the information at the start.
+
+        A strength may have a large error: its signal may be small everywhere.
+        """
+        information = self.derivatives(self.start[None], self.nominally(templates.total()[None])).hessian[0]
         scale = np.sqrt(information.diagonal())
         if not scale.all():
             missing = ", ".join(name for name, s in zip(self.parameters, scale, strict=True) if s == 0)
@@ -113,7 +116,11 @@ class Model:
                 "in proportion; add a region where the share of one is larger, or give it a prior (kind: norm)"
             )
         errors = np.sqrt(np.sum(vectors**2 / values, axis=1)) / scale
-        unknown = {name: e for name, e in zip(self.rates[1:], errors[1:], strict=False) if e > _UNKNOWN}
+        unknown = {
+            name: error
+            for name, error in zip(self.parameters, errors, strict=True)
+            if error > _UNKNOWN and name in self.rates and name not in templates.signals
+        }
         if unknown:
             named = ", ".join(f"{name} (expected error {error:.3g}, where 1 is the prediction)"
                               for name, error in unknown.items())  # fmt: skip

@@ -1,11 +1,11 @@
-"""The likelihood as a function of one or two parameters, all others fitted at each point."""
+"""The likelihood as a function of one parameter, all others fitted at each point."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hepda.errors import DataError, nearest
 from hepda.evaluation.fits.channels import POI
@@ -14,10 +14,10 @@ from hepda.evaluation.fits.numerics.newton import solve
 from hepda.evaluation.fits.profile import fit_strengths
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
-from hepda.results.fits import PlaneScan, Scan
+from hepda.results.fits import Scan
 
 _REACH = 3.0  # of the automatic points, in errors about the best value
-_POINTS, _POINTS_OF_PLANE = 61, 25
+_POINTS = 61
 _NO_MINIMUM = "the fit runs to where a bin expects no events"
 
 
@@ -41,7 +41,10 @@ def scan(templates: Templates, observed: ArrayLike, *, parameter: str = POI, poi
         nothing = np.full(len(given), np.nan)
         return Scan(parameter, given, nothing, nothing, None, None, _NO_MINIMUM)
     centre, error = float(best.theta[column]), float(best.errors[column])
-    values = _values(points, centre, error, _POINTS)
+    if points is None:
+        values = np.linspace(centre - _REACH * error, centre + _REACH * error, _POINTS)
+    else:
+        values = np.atleast_1d(np.asarray(points, dtype=np.float64))
     theta = np.repeat(best.theta[None], len(values), axis=0)
     theta[:, column] = values
     fixed = Observations(best.data.observed, best.data.alpha, best.data.gamma, best.gamma)[np.zeros(len(values), int)]
@@ -49,47 +52,11 @@ def scan(templates: Templates, observed: ArrayLike, *, parameter: str = POI, poi
     return Scan(
         parameter,
         values,
-        _rise(best, np.array([column]), values[:, None]),
+        _rise(best, column, values),
         np.where(np.isfinite(alone), np.maximum(2 * alone, 0.0), np.nan),
         centre,
         error,
     )
-
-
-def scan_plane(
-    templates: Templates,
-    observed: ArrayLike,
-    *,
-    parameters: tuple[str, str],
-    points: tuple[ArrayLike, ArrayLike] | None = None,
-) -> PlaneScan:
-    """Return -2 ln of L over its maximum at values of two parameters.
-
-    Args:
-        templates: the samples and their variations.
-        observed: counts [b].
-        parameters: names of two parameters: mu, other free factors or systematics.
-        points: values of the first [k] and of the second [m]; None takes 25 of each within three errors.
-
-    Raises:
-        DataError: the templates cannot be fitted, or the fit has no such parameters.
-
-    """
-    best = _best(templates, observed)
-    columns = np.array([_column(best.model, name) for name in parameters])
-    if columns[0] == columns[1]:
-        raise DataError(f"a plane needs two parameters, not {parameters[0]} twice")
-    if not best.converged:
-        x, y = (np.zeros(0) if points is None else np.asarray(p, dtype=np.float64) for p in points or ((), ()))
-        return PlaneScan(parameters, x, y, np.full((len(y), len(x)), np.nan), None, _NO_MINIMUM)
-    x, y = (
-        _values(None if points is None else points[i], best.theta[c], best.errors[c], _POINTS_OF_PLANE)
-        for i, c in enumerate(columns)
-    )
-    grid = np.stack([a.ravel() for a in np.meshgrid(x, y)], axis=1)
-    rise = _rise(best, columns, grid).reshape(len(y), len(x))
-    first, second = best.theta[columns]
-    return PlaneScan(parameters, x, y, rise, (float(first), float(second)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,30 +91,23 @@ def _column(model: Model, name: str) -> int:
     return model.parameters.index(name)
 
 
-def _values(points: ArrayLike | None, centre: float, error: float, count: int) -> FloatArray:
-    if points is not None:
-        return np.atleast_1d(np.asarray(points, dtype=np.float64))
-    return np.linspace(centre - _REACH * error, centre + _REACH * error, count)
-
-
-def _rise(best: _Best, columns: NDArray[np.intp], values: FloatArray) -> FloatArray:
-    """Return -2 ln of L over its maximum [k] with the parameters `columns` [c] at values [k, c]; NaN: no minimum."""
+def _rise(best: _Best, column: int, values: FloatArray) -> FloatArray:
+    """Return -2 ln of L over its maximum [k] with one parameter at values [k]; NaN where there is no minimum."""
     start = np.repeat(best.theta[None], len(values), axis=0)
-    others = np.setdiff1d(np.arange(start.shape[1]), columns)
-    step = values - start[:, columns]
-    start[:, columns] = values
+    start[:, column] = values
+    others = np.delete(np.arange(start.shape[1]), column)
     if len(others):  # along the valley of the parabola at the minimum
-        block, cross = best.hessian[np.ix_(others, others)], best.hessian[np.ix_(others, columns)]
-        start[:, others] -= solve(np.repeat(block[None], len(values), axis=0), step @ cross.T)
+        valley = solve(best.hessian[None][:, others[:, None], others], best.hessian[None, others, column])[0]
+        start[:, others] -= (values - best.theta[column])[:, None] * valley
     free = np.ones(start.shape, dtype=np.bool_)
-    free[:, columns] = False
+    free[:, column] = False
     data = best.data[np.zeros(len(values), dtype=np.intp)]
     found = fit(best.model, data, start, free)
     missing = np.flatnonzero(~found.converged)
     value = found.at.value.copy()
     if len(missing):  # the valley may lead to where a bin expects no events: once more from the best point
         start[missing] = best.theta
-        start[np.ix_(missing, columns)] = values[missing]
+        start[missing, column] = values[missing]
         again = fit(best.model, data[missing], start[missing], free[missing])
         value[missing] = np.where(again.converged, again.at.value, np.nan)
     return np.maximum(2 * (value - best.value), 0.0)

@@ -62,6 +62,8 @@ def unusable(spec: DatasetSpec, table: FeatureTable) -> Iterator[str]:
     nominal = spec.domains[0]
     simulated = table.of_domain(nominal) & (table.label >= 0)
     for region in spec.regions.values():
+        if not region.is_part:  # what is true of all events is no fault of the region
+            continue
         path, inside = f"fit.regions.{region.name}", simulated & selected(region, table)
         if not inside.any():
             yield f"{path}: is empty: no simulated event of {nominal} passes its selection; loosen it."
