@@ -278,6 +278,11 @@ def test_figures_are_inside_whole_and_many_small_ones_are_folded(metrics: dict[s
     assert images[0]["width"] == "1400"
     assert "9 more figures" in page
     assert page.index("overview") < page.index("9 more figures")
+    wide = [("fit", f"w{i}", "", image) for i in range(8)]
+    page, _ = read(write_report(tmp_path / "report.html", metrics, [*wide[:7], ("fit", "narrow", "", png()), wide[7]]))
+    places = [page.index(f"<b>{name}</b>") for name in ("w0", "w5", "w6", "narrow", "w7")]
+    assert places == sorted(places)  # what is folded keeps its order
+    assert places[1] < page.index("3 more figures") < places[2]
 
 
 @pytest.mark.parametrize(

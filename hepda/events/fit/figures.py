@@ -253,7 +253,7 @@ def correlation_drawings(fit: ModelFitData) -> Iterator[Drawing]:
 def scan_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     """Yield the profile likelihood, if it was scanned."""
     scan = fit.fitted.scan
-    if scan is not None:
+    if scan is not None and scan.best is not None:
         yield Drawing(
             "fit", f"fit_scan_{fit.model}", f"Likelihood: {fit.model}",
             f"Profile of −2 ln L in the fit to {fit.fitted_to}, its quadratic approximation, and the likelihood with "

@@ -74,7 +74,7 @@ def correlation_figure(
     part = matrix[np.ix_(chosen, chosen)]
     left = 0.16 + widest(names, 6.5)
     width = COLUMN if left + _CELL * len(chosen) + 0.16 <= COLUMN else PAGE
-    side = min(max(_CELL * len(chosen), 1.2), width - left - 0.16)
+    side = min(max(_CELL * len(chosen), 1.9), width - left - 0.16)
     left_out = len(matrix) - len(chosen)
     bottom = left + 0.14
     drawn, axes = figure(left + side + 0.16, side + bottom + 0.22, left=left, bottom=bottom)

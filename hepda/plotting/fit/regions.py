@@ -211,7 +211,7 @@ def _draw(
         _draw_main(main, bins, contents, look, logarithmic=logarithmic)
         if np.isfinite(data.sumw).any():
             draw_points(main, data, hidden=bins.hidden, bars=bars, label=texts.data)
-        write_corner(main, [*lines[:1], title, *lines[1:]])
+        write_corner(main, [*lines[:1], title, *lines[1:], "Data blinded" if bins.hidden.all() else ""])
     _limits(drawn, bins, bars[1], logarithmic=logarithmic)
     drawn.mains[0].set_ylabel(ylabel) if logarithmic else scale_counts(drawn.mains[0], ylabel)
     totals = [Histogram(bins.axis.edges, c.total, c.error**2) for c in bins.stages]
@@ -224,12 +224,15 @@ def _draw(
         finish_ratio(below, [compared], colours=["black"], label=f"{texts.data} / exp.", xlabel=xlabel, bounds=bounds)
         bins.axis.draw(below)
     text_top = lowest_text(drawn.mains) - 0.03
+    written = None if bins.hidden.all() else text_top  # in the corner, where no data are shown at all
     for axes in (*drawn.mains, *drawn.ratios):
         is_main = axes in drawn.mains
-        _hide(axes, bins, text_top if is_main else None)
+        _hide(axes, bins, written if is_main else None)
         if fitted is not None:
-            line = {"color": "black", "linewidth": 0.8, "linestyle": _DASHES}
-            axes.axvline(bins.axis.edges[fitted], ymax=text_top if is_main else 1.0, gid="not fitted", **line)
+            axes.axvline(
+                bins.axis.edges[fitted], ymax=text_top if is_main else 1.0, color="black", linewidth=0.8,
+                linestyle=_DASHES, gid="not fitted",
+            )  # fmt: skip
     return drawn.finished(label)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,23 +38,23 @@ def scan_figure(
 
     """
     values, rise, fixed = _floats(scan.values), _floats(scan.twice_delta_nll), _floats(scan.fixed)
-    if np.isfinite(rise).sum() < 2:
+    if scan.best is None or np.isfinite(rise).sum() < 2:
         raise DataError("the likelihood scan has no two points with a minimum; there is nothing to draw")
     drawn, axes = figure(COLUMN, 0.85 * COLUMN)
     low, high = float(values.min()), float(values.max())
-    fine = np.linspace(low, high, 201)
-    parabola = ((fine - scan.best) / scan.error) ** 2
     top = min(max(1.05 * float(np.nanmax(rise)), 4.8), _HIGHEST)
-    below = parabola <= top
-    style = {"color": "#e76300", "linestyle": (0, (5, 1.5)), "linewidth": 1.0}
-    axes.plot(
-        values[rise <= top], rise[rise <= top], color="black", label="profile likelihood", gid="profile", zorder=3
-    )
-    axes.plot(fine[below], parabola[below], label="quadratic approximation", gid="parabola", **style)
+    shown = rise <= top
+    axes.plot(values[shown], rise[shown], color="black", label="profile likelihood", gid="profile", zorder=3)
+    if scan.error:
+        fine = np.linspace(low, high, 201)
+        parabola = ((fine - scan.best) / scan.error) ** 2
+        shown = parabola <= top
+        dashed: dict[str, Any] = {"color": "#e76300", "linestyle": (0, (5, 1.5)), "linewidth": 1.0}
+        axes.plot(fine[shown], parabola[shown], label="quadratic approximation", gid="parabola", **dashed)
     if np.isfinite(fixed).sum() > 1:
         shown = fixed <= top
-        style = {"color": "#3f90da", "linestyle": (0, (1.5, 1)), "linewidth": 1.2}
-        axes.plot(values[shown], fixed[shown], label="other parameters fixed", gid="fixed", **style)
+        dotted: dict[str, Any] = {"color": "#3f90da", "linestyle": (0, (1.5, 1)), "linewidth": 1.2}
+        axes.plot(values[shown], fixed[shown], label="other parameters fixed", gid="fixed", **dotted)
     for level, name in LEVELS:
         axes.axhline(level, color="#717581", linewidth=0.7, linestyle=(0, (3, 1.5)), zorder=1, gid="level")
         axes.text(high, level + 0.06, f"{name} ", ha="right", va="bottom", fontsize=7.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
@@ -45,20 +46,21 @@ class StageFigure:
 
     def _legend(self) -> Legend:
         """Make the legend: data first, then the stack from its top, then band and lines, in rows that fit."""
-        entries: dict[str, object] = {}
+        entries: dict[str, Artist] = {}
         for main in self.mains:
             entries |= dict(zip(*reversed(main.get_legend_handles_labels()), strict=True))
         ordered = sorted(entries, key=lambda name: _rank(entries[name]))
         width = (self.figure.get_size_inches()[0] - _LEFT - 0.05) * self.figure.dpi
-        for columns in range(len(ordered), 0, -1):
+        columns = len(ordered)
+        while True:
             names = [name for column in range(columns) for name in ordered[column::columns]]  # rows are filled
-            legend = self.figure.legend(
+            legend: Legend = self.figure.legend(
                 [entries[name] for name in names], names, loc="upper left", ncols=columns, borderaxespad=0.0
-            )  # type: ignore[arg-type]
+            )
             if columns == 1 or legend.get_window_extent().width <= width:
-                break
+                return legend
             legend.remove()
-        return legend
+            columns -= 1
 
 
 def stage_figure(count: int) -> StageFigure:
@@ -92,7 +94,7 @@ def write_corner(main: Axes, lines: Sequence[str]) -> None:
 def lowest_text(mains: Sequence[Axes]) -> float:
     """Return the lower end of the texts of `write_corner`, in fractions of the height of the panels."""
     return min(
-        text.get_window_extent().transformed(main.transAxes.inverted()).y0
+        float(text.get_window_extent().transformed(main.transAxes.inverted()).y0)
         for main in mains
         for text in main.texts
         if text.get_gid() == "stage"

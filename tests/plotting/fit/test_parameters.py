@@ -137,3 +137,10 @@ def test_correlations_are_those_given_and_the_threshold_is_stated() -> None:
 )  # fmt: skip
 def test_names_are_readable(name: str, kind: str, text: str) -> None:
     assert nice(name, kind) == text
+
+
+def test_a_parameter_of_a_process_or_region_has_the_label_of_its_systematic() -> None:
+    labels = {"jes": "Jet energy scale", "jes_eta": "JES, eta", "four_b": "4b"}
+    assert nice("jes_ttb", "systematic", labels) == "Jet energy scale, ttb"
+    assert nice("jes_eta_four_b", "systematic", labels) == "JES, eta, 4b"
+    assert nice("jesting", "systematic", labels) == "jesting"
