@@ -1,6 +1,7 @@
 """What becomes of a finished run: it is never lost unasked, keeps its figures, and may be copied and moved."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -154,7 +155,7 @@ def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(o
     moved = tmp_path / "far" / "away"
     shutil.copytree(original, moved)
     options = fit.FitOptions(toys=0, processes=1)
-    with heard() as lines:
+    with heard(logging.WARNING) as lines:
         fit.fit(moved, options, Silent())
     listed = json.loads((moved / "figures.json").read_text())
     assert [entry["file"] for entry in listed][:2] == ["plots/features_overview.png", "plots/feature_ht.png"]
