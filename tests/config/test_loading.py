@@ -178,7 +178,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: coral, tail: 0.3}",
-            "has no effect with `method: coral` (it has with dann, cdan, cdan+e, conditional, pivot, vada)",
+            "has no effect with `method: coral` (it has with dann, cdan, cdan+e, conditional, pivot, cramer, vada)",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: 'mmd, coral', smoothing: 0.1}",
