@@ -202,10 +202,11 @@ def confusion_matrix(events: ClassEvents) -> ConfusionMatrix:
     k = len(events.names)
     predicted = np.argmax(events.probability, axis=1)
     cell = events.index * k + predicted
-    sumw, sumw2, count = (
-        np.bincount(cell, weights=values, minlength=k * k).reshape(k, k)
-        for values in (events.weight, events.weight**2, None)
+    sumw, sumw2 = (
+        np.bincount(cell, weights=values, minlength=k * k).astype(np.float64).reshape(k, k)
+        for values in (events.weight, events.weight**2)
     )
+    count = np.bincount(cell, minlength=k * k).reshape(k, k)
     efficiency, efficiency_error = _shares(sumw, sumw2, count)
     purity, purity_error = (x.T for x in _shares(sumw.T, sumw2.T, count.T))
     balanced = None

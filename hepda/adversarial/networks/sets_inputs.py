@@ -175,7 +175,7 @@ def weighted_parts(
     """
     stride = 1 if most is None else max(1, -(-len(features) // most))
     index = torch.arange(0, len(features), stride)
-    for numbers in index.split(chunk):
+    for numbers in torch.split(index, chunk):
         rows = features[numbers].to("cpu", torch.float64)
         w = torch.ones(len(rows), dtype=torch.float64) if weight is None else weight[numbers].to("cpu").double().abs()
         yield rows, w
@@ -224,7 +224,7 @@ class SetInputs(FittedInputs):
         """Return the standardised objects of each collection, and the flat columns, of rows [n, columns]."""
         objects, flat = self.layout.split(x)
         sizes = [*self.widths, self.layout.flat]
-        means, scales = self.mean.split(sizes), self.scale.split(sizes)
+        means, scales = torch.split(self.mean, sizes), torch.split(self.scale, sizes)
         standardised = [
             Objects((self.prepared(collection, part.values) - mean) * scale, part.real)
             for collection, part, mean, scale in zip(self.layout.collections, objects, means, scales, strict=False)

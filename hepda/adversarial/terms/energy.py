@@ -154,7 +154,8 @@ def log_odds(output: Tensor, loss: str) -> Tensor:
     if loss == "multiclass":
         if output.shape[1] == 2:
             return output[:, 1:] - output[:, :1]
-        return (output - output.mean(dim=1, keepdim=True)) * 2.0**0.5
+        centred: Tensor = output - output.mean(dim=1, keepdim=True)
+        return centred * 2.0**0.5
     return output
 
 

@@ -57,10 +57,10 @@ def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None 
     shifts_of: list[list[float | None]] = [[] for _ in others]
     for i, mu, ok in zip(owners, fits.point[:, 0], fits.converged, strict=True):
         shifts_of[i].append(float(mu - best.point[0, 0]) if ok else None)
-    entries = [
-        Impact(p.name, p.kind, p.pull, p.constraint, *found, value=p.value, error=p.error)
-        for p, found in zip(others, shifts_of, strict=True)
-    ]
+    entries = []
+    for p, shifts in zip(others, shifts_of, strict=True):
+        up, down, prefit_up, prefit_down = [*shifts, None, None][:4]  # a parameter without prior has no pre-fit shifts
+        entries.append(Impact(p.name, p.kind, p.pull, p.constraint, up, down, prefit_up, prefit_down, p.value, p.error))
     return tuple(sorted(entries, key=lambda impact: -impact.size))
 
 

@@ -102,7 +102,8 @@ class ObjectReader:
         """Return how many objects each event has in the file, [n]."""
         if plan.most is None:
             missing = [np.zeros(self.events, bool) if c.missing is None else c.missing for c in columns]
-            return (~np.logical_and.reduce(missing)).astype(np.int64)
+            present: NDArray[np.bool_] = ~np.logical_and.reduce(missing)
+            return present.astype(np.int64)
         first, *others = [counts(column.offsets) for column in columns if column.offsets is not None]
         for expression, lengths in zip(list(plan.features.values())[1:], others, strict=True):
             uneven = np.flatnonzero(lengths != first)

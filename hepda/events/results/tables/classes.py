@@ -39,7 +39,7 @@ def class_tables(metrics: EventMetrics) -> list[Table]:
 def class_calibration_tables(metrics: EventMetrics) -> list[Table]:
     """Return the calibration of the output of each class, a table for each domain; none for two classes."""
     by_model = {name: entry.domains for name, entry in _entries(metrics).items() if entry.domains}
-    tables = []
+    tables: list[Table] = []
     note = (
         "Mean distance between the output of a class and its share of the events, in ten bins of the output, with all "
         "classes scaled to the same yield: the mixture that a classifier trained with balanced classes refers to."
