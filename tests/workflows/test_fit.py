@@ -141,8 +141,10 @@ def test_closure_impacts_and_what_has_no_effect(fitted: Path) -> None:
 @pytest.mark.slow
 def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads((fitted / "figures.json").read_text())
-    kinds = [f"fit_{kind}_{model}" for model in ("bdt", "small") for kind in ("postfit", "pulls", "impacts")]
-    drawn = {"fit_bias_all", "fit_bias_without_two_point", *kinds}
+    names = ("pulls", "impacts", "correlations", "scan")
+    kinds = [f"fit_{kind}_{model}" for model in ("bdt", "small") for kind in names]
+    drawn = {"fit_bias_all", "fit_bias_without_two_point", "fit_strengths", *kinds}
+    drawn |= {f"fit_region_{model}_all" for model in ("bdt", "small")}
     assert {Path(f["file"]).stem for f in listed} == drawn
     assert listed[0]["file"] == "plots/fit_bias_without_two_point.png"
     assert all((fitted / f["file"]).is_file() and f["section"] == "fit" for f in listed)
