@@ -126,7 +126,7 @@ def process_figure(
     drawn = Figure(figsize=(PAGE, height))
     FigureCanvasAgg(drawn)
     inner = (PAGE - left - gap - right) / 2
-    panels = []
+    panels: list[Axes] = []
     for column, part in enumerate(("rates", "shapes")):
         box = (
             (left + column * (inner + gap)) / PAGE,
@@ -201,8 +201,10 @@ def bins_figure(
         reach = [0.0]
         for part, text in PARTS.items():
             value, error = 100 * getattr(bins, part), 100 * getattr(bins, f"{part}_error")
-            style = {"color": PART_COLOURS[part], "label": text}
-            panel.stairs(value, bins.edges, baseline=None, linestyle=PART_DASHES[part], linewidth=1.2, **style)
+            panel.stairs(
+                value, bins.edges, baseline=None, linestyle=PART_DASHES[part], linewidth=1.2,
+                color=PART_COLOURS[part], label=text,
+            )  # fmt: skip
             panel.stairs(
                 value + error, bins.edges, baseline=value - error, fill=True, alpha=0.18, linewidth=0,
                 color=PART_COLOURS[part],

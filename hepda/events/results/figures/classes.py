@@ -11,6 +11,7 @@ from hepda.events.results.figure_data import Array, FigureData
 from hepda.events.training.probabilities import score_columns
 from hepda.plotting.scores import classes
 from hepda.report.page import Drawing
+from hepda.results.evaluation import Interval, RocBand
 
 
 def class_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -81,7 +82,7 @@ def _outputs(run: FigureData, model: str) -> dict[str, dict[str, dict[str, tuple
     }
 
 
-def _curves(of_model: ModelClasses) -> dict[str, dict[str, tuple[classes.RocBand, classes.Interval]]]:
+def _curves(of_model: ModelClasses) -> dict[str, dict[str, tuple[RocBand, Interval]]]:
     return {
         name: {
             domain: (curves[1], curves[0].auc)
