@@ -202,14 +202,9 @@ def bins_figure(
         for part, text in PARTS.items():
             value, error = 100 * getattr(bins, part), 100 * getattr(bins, f"{part}_error")
             panel.stairs(
-                value,
-                bins.edges,
-                baseline=None,
-                linestyle=PART_DASHES[part],
-                linewidth=1.2,
-                color=PART_COLOURS[part],
-                label=text,
-            )
+                value, bins.edges, baseline=None, linestyle=PART_DASHES[part], linewidth=1.2,
+                color=PART_COLOURS[part], label=text,
+            )  # fmt: skip
             panel.stairs(
                 value + error, bins.edges, baseline=value - error, fill=True, alpha=0.18, linewidth=0,
                 color=PART_COLOURS[part],

@@ -152,6 +152,7 @@ def training_bias_table(metrics: EventMetrics) -> Table:
 
 def models_table(metrics: EventMetrics) -> Table:
     """Return the kind of each model, its training samples and its adaptation."""
+    several = any(model.setup and model.setup.classes for model in metrics.models.values())
     rows = []
     for name, model in metrics.models.items():
         setup = model.setup
@@ -160,9 +161,10 @@ def models_table(metrics: EventMetrics) -> Table:
             words = [setup.kind or "", " + ".join(setup.class_loss), setup.adaptation or "none"]
             classes = ", ".join(setup.classes)
         numbers = [quantity(setup, key).cell() for key in ("strength", "members")]
-        predicted = Cell(classes or "signal, rest", classes or None)
-        rows.append([Cell(name, name), *(Cell(word, word) for word in words), predicted, *numbers])
-    head = ["Model", "Kind", "Class loss on", "Adaptation", "Predicts", "Strength", "Networks per fold"]
+        predicted = [Cell(classes or "signal, rest", classes or None)] if several else []
+        rows.append([Cell(name, name), *(Cell(word, word) for word in words), *predicted, *numbers])
+    further = ["Predicts"] if several else []
+    head = ["Model", "Kind", "Class loss on", "Adaptation", *further, "Strength", "Networks per fold"]
     described = any(model.setup for model in metrics.models.values())
     return Table(
         "Models", head, rows if described else [], "Every event is scored by models that were not trained on it."
