@@ -12,6 +12,7 @@ only for equal distributions. `scipy.stats.energy_distance` returns sqrt(E). As 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -154,8 +155,7 @@ def log_odds(output: Tensor, loss: str) -> Tensor:
     if loss == "multiclass":
         if output.shape[1] == 2:
             return output[:, 1:] - output[:, :1]
-        centred: Tensor = output - output.mean(dim=1, keepdim=True)
-        return centred * 2.0**0.5
+        return (output - output.mean(dim=1, keepdim=True)) * math.sqrt(2.0)
     return output
 
 
