@@ -148,7 +148,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
     file.write_to(run / LOG)
     if request.plots is not None:
         run_directory.copy_figures(run, request.plots, "evaluate")
-    return replace(outcome, folder=run, report=run / outcome.report.name)
+    return replace(outcome, folder=run, report=run / outcome.report.name, next_step=kind.next_step(run))
 
 
 def _write_trainings(
