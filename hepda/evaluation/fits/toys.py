@@ -193,7 +193,8 @@ def _rates(model: Model, fits: Strengths) -> dict[str, tuple[float, float]]:
     """Return the free factors but mu of one data set, with their errors from the curvature."""
     if len(model.rates) == 1:
         return {}
-    errors = np.sqrt(np.linalg.pinv(fits.hessian[0], hermitian=True).diagonal())
+    variance = np.linalg.pinv(fits.hessian[0], hermitian=True).diagonal()
+    errors = np.sqrt(np.where(variance > 0, variance, np.nan))  # NaN where there is no minimum
     return {name: (float(fits.theta[0, k]), float(errors[k])) for k, name in enumerate(model.rates) if k > 0}
 
 

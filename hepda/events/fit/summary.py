@@ -29,7 +29,9 @@ def summary_table(fits: FitFile) -> NumberTable:
         cells += [(None, None) if entry is None else (entry.bias, entry.error) for entry in at_one]
         rows.append([name, *(_cell(value, error) for value, error in cells)])
     head = ["model", "error", "Z", "observed", *(f"bias, {domain}" for domain in domains)]
-    return NumberTable(head, rows, "signal strength", "bias of mu = 1: templates without the two-point systematics")
+    two_point = any(entry.kind == "two_point" for entry in fits.systematics.values())
+    note = "bias of mu = 1" + ": templates without the two-point systematics" * two_point
+    return NumberTable(head, rows, "signal strength", note)
 
 
 def summary_lines(fits: FitFile) -> list[str]:
@@ -45,9 +47,16 @@ def summary_lines(fits: FitFile) -> list[str]:
     return lines
 
 
+def _number(count: int, what: str) -> str:
+    """Return a number of things as text."""
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def _of_model(fitted: FittedModel) -> Iterator[str]:
     if len(fitted.regions) > 1:
-        regions = ", ".join(f"{name} ({len(r.edges) - 1} bins, {r.role})" for name, r in fitted.regions.items())
+        regions = ", ".join(
+            f"{name} ({_number(len(r.edges) - 1, 'bin')}, {r.role})" for name, r in fitted.regions.items()
+        )
         yield f"regions: {regions}"
     on_data = fitted.observed.mu is not None
     shown = fitted.observed if on_data else fitted.expected
@@ -67,12 +76,12 @@ def _of_model(fitted: FittedModel) -> Iterator[str]:
     yield from _closure(fitted)
     if fitted.pruned:
         parameters = dict.fromkeys(entry.parameter for entry in fitted.pruned)
-        yield f"{len(fitted.pruned)} effects are pruned, of {_listed(list(parameters))}"
+        yield f"pruned: {_number(len(fitted.pruned), 'effect')} of {_listed(list(parameters))}"
     if fitted.smoothed:
         largest = max(fitted.smoothed, key=lambda entry: entry.change)
         yield (
-            f"{len(fitted.smoothed)} variations are smoothed; the largest change of a bin is {largest.change:.1%}, of "
-            f"{largest.sample} in {largest.region} by {largest.parameter}"
+            f"smoothed: {_number(len(fitted.smoothed), 'variation')}; the largest change of a bin is "
+            f"{largest.change:.1%}, of {largest.sample} in {largest.region} by {largest.parameter}"
         )
     for name, region in fitted.regions.items():
         if region.omitted:
