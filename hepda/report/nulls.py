@@ -34,7 +34,7 @@ def _walk(node: object, path: str, why: str) -> Iterator[Null]:
         own_reason = node.get("why")
         reasons = own_reason if isinstance(own_reason, Mapping) else {}
         inherited = str(own_reason) if isinstance(own_reason, str) and own_reason else why
-        children = {k: v for k, v in node.items() if k not in NOT_NUMBERS and k != "why" and not k.endswith("_why")}
+        children = {k: v for k, v in node.items() if not _is_text(k, v)}
         if len(children) > 1 and not reasons and all(_is_null(child) for child in children.values()):
             yield Null(path, inherited or NO_REASON)  # one line for the entry
             return
@@ -46,6 +46,11 @@ def _walk(node: object, path: str, why: str) -> Iterator[Null]:
             yield from _walk(child, f"{path} › {index}", why)
     elif _is_null(node):
         yield Null(path, why or NO_REASON)
+
+
+def _is_text(key: str, value: object) -> bool:
+    """Return whether an entry is no number; a domain or model may have one of these names, and is a mapping then."""
+    return key == "why" or key.endswith("_why") or (key in NOT_NUMBERS and not isinstance(value, Mapping | list))
 
 
 def _is_null(value: object) -> bool:
