@@ -329,6 +329,9 @@ class FittedModel(Record):
     pruned: list[PrunedEntry] = Field(default_factory=list)
     smoothed: list[SmoothedEntry] = Field(default_factory=list)
     closure: ClosureVariants
+    true_rates: Mapping[str, Mapping[str, YieldEntry]] = Field(default_factory=dict)
+    """By domain and free rate: the yields of its processes in the pseudo-data, in units of the templates', where known;
+    the error is that of the finite pseudo-data."""
     interval_score: Mapping[str, Mapping[str, IntervalScoreEntry]] = Field(default_factory=dict)
     not_played: Mapping[str, str] = Field(default_factory=dict)
     profiled: Mapping[str, list[ProfiledEntry]] = Field(default_factory=dict)

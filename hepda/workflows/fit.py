@@ -31,7 +31,7 @@ from hepda.events.fit.regions import Outputs
 from hepda.events.fit.summary import summary_lines
 from hepda.events.fit.templates import ScoredEvents
 from hepda.events.fit.to_json import CHOICES, fitted_model, systematics_entries
-from hepda.events.fit.truth import read_truth
+from hepda.events.fit.truth import Truth
 from hepda.events.fit.varied import Varied, factors_of, outputs_at_values, shapes_of
 from hepda.events.fit.varied import read as read_variation
 from hepda.events.resolve import appearance, dataset_spec, domains_of, fit_spec, model_spec, systematics_spec
@@ -183,7 +183,7 @@ def _fit_all(
         table = _with_regions(trained, config, table, progress)
     file.write_to(output / LOG)
     looks.record(run, "fit", held_out(config.samples, with_truth=True))
-    truth = read_truth(dataset_spec(config), domains_of(config), table)
+    truth = Truth.read(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
     shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)
     with open_pool(processes, shared=shared, progress=progress.step) as pool:
@@ -306,7 +306,7 @@ def _vary(shared: _Shared, reading: Reading, send: Send) -> Varied:
 
 
 def _read_at(
-    shared: _Shared, table: FeatureTable, truth: Array, varied: list[Varied], progress: Progress
+    shared: _Shared, table: FeatureTable, truth: Truth, varied: list[Varied], progress: Progress
 ) -> dict[str, dict[float, FitInput]]:
     """Return what is fitted of networks with a parameter where they are read at its other values; events are read
     again.
@@ -332,7 +332,7 @@ def _input(
     config: AnalysisConfig,
     table: FeatureTable,
     outputs: Outputs,
-    truth: Array,
+    truth: Truth,
     varied: list[Varied],
     value: float = 0.0,
 ) -> FitInput:
@@ -344,8 +344,9 @@ def _input(
         outputs,
         shapes_of(varied, (outputs.model, value)),
         factors_of(varied, table),
-        truth,
+        truth.label,
         fit_spec(config),
+        truth.class_index,
     ).input()
 
 

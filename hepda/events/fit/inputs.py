@@ -97,7 +97,8 @@ class FitInput:
 
     regions: all of them, those of validation too; two_points: the parameters of each systematic that is another
     generator; domains: used as data in all fitted regions together, the nominal one first; excluded: domains that are
-    not used so, with the reason; pruned, smoothed: what was changed of the variations.
+    not used so, with the reason; pruned, smoothed: what was changed of the variations; true_rates: by domain and free
+    rate, what the yields of the domain are in units of the templates', with the error of the finite pseudo-data.
     """
 
     model: str
@@ -107,6 +108,7 @@ class FitInput:
     excluded: Mapping[str, str]
     pruned: tuple[Pruned, ...] = ()
     smoothed: tuple[Smoothed, ...] = ()
+    true_rates: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def templates(self) -> Templates:

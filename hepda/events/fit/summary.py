@@ -120,7 +120,8 @@ def _closure(fitted: FittedModel) -> Iterator[str]:
     for domain, entries in fitted.closure.of(variant).items():
         for entry in entries:
             if entry.truth == 1 and entry.bias is not None:
-                rates = [f"{name} {_cell(rate.value, rate.error)}" for name, rate in entry.rates.items()]
+                true = {name: f" (true: {rate.value:.2f})" for name, rate in fitted.true_rates.get(domain, {}).items()}
+                rates = [f"{n} {_cell(rate.value, rate.error)}{true.get(n, '')}" for n, rate in entry.rates.items()]
                 sample = "" if entry.sample_error is None else f" (± {entry.sample_error:.2f} of the pseudo-data)"
                 yield f"bias of mu in {domain}: {', '.join([_cell(entry.bias, entry.error) + sample, *rates])}"
 

@@ -28,6 +28,7 @@ from hepda.evaluation.fits.templates import Templates
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.domains.roles import blinded_domains, borrowed, with_counterpart
 from hepda.events.domains.spec import Domains
+from hepda.events.fit.composition import true_rates
 from hepda.events.fit.inputs import TRUTHS, Contents, FitInput, FittedRegion, PseudoData
 from hepda.events.fit.regions import Events, Outputs, edges_of, in_region
 from hepda.events.fit.two_points import GroupVariation, groups_of, names_of, parameters_of
@@ -85,7 +86,7 @@ class ScoredEvents:
 
     varied: (sample, systematic, side) -> by region, the varied events; factors: (sample, "systematic:side") -> factors
     on the weights of the sample's nominal events; truth [n]: labels, including those of pseudo-data whose truth is
-    known (`hepda.events.fit.truth`).
+    known (`hepda.events.fit.truth`); true_class [n]: the same for the index of the class, if it is known.
     """
 
     domains: Domains
@@ -96,6 +97,7 @@ class ScoredEvents:
     factors: Mapping[tuple[str, str], Array]
     truth: Array | None = None
     fit: FitSpec = field(default_factory=FitSpec)
+    true_class: Array | None = None
 
     def input(self) -> FitInput:
         """Return templates and pseudo-data of every region; bins that no fit can use are merged.
@@ -131,6 +133,9 @@ class ScoredEvents:
             for domain in self.table.domain_names
             if domain not in excluded
         }
+        of_regions = [(region.inside, region.samples) for region in fitted]
+        specs = (self.domains, self.systematics)
+        rates = {name: true_rates(name, of_regions, self.table, specs, self.true_class) for name in domains}
         channels = {region.spec.name: region.channel for region in regions}
         effects: tuple[Pruned, ...] = ()
         if self.fit.pruning is not None:
@@ -148,6 +153,7 @@ class ScoredEvents:
             excluded,
             effects,
             smoothings,
+            rates,
         )
 
     def _of_region(self, spec: RegionSpec, function: Callable[[], _Region]) -> _Region:

@@ -95,6 +95,11 @@ def fitted_model(
             variant: {domain: score_entry(entries) for domain, entries in by_domain.items()}
             for variant, by_domain in closure.items()
         },
+        "true_rates": {
+            domain: {name: {"value": value, "error": error} for name, (value, error) in rates.items()}
+            for domain, rates in fit_input.true_rates.items()
+            if rates
+        },
         "not_played": dict(fit_input.excluded),
     }
     return FittedModel.from_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,22 @@ from hepda.events.expressions.parser import Expression, check_names, needed_name
 from hepda.events.files.opening import expand, integers, open_tree
 from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is known of events, including those of pseudo-data whose `truth` is given.
+
+    label [n]: as of the table; class_index [n]: as of `Classes.index`; both are -1 where they are not known.
+    """
+
+    label: NDArray[np.int8]
+    class_index: NDArray[np.int8]
+
+    @classmethod
+    def read(cls, spec: DatasetSpec, domains: Domains, table: FeatureTable) -> Truth:
+        """Read both; see `read_truth` and `read_true_classes`."""
+        return cls(read_truth(spec, domains, table), read_true_classes(spec, domains, table))
 
 
 def read_truth(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> NDArray[np.int8]:

@@ -323,3 +323,18 @@ def test_bins_of_equal_shares_keep_a_floor_and_a_constant_has_one_bin() -> None:
     assert len(shared_edges(np.ones(100), np.ones(100), max_bins=5, min_n_eff=25)) == 2
     with pytest.raises(DataError, match="no bin reaches a background n_eff of 200"):
         shared_edges(values[:100], weights[:100], max_bins=5, min_n_eff=200)
+
+
+def test_the_rates_of_pseudo_data_are_those_that_their_processes_have(
+    events: tuple[FeatureTable, np.ndarray],
+) -> None:
+    """`heavy` is twice as frequent in the alternative; of data nothing is known unless their classes are given."""
+    table, score = events
+    config = analysis(systematics={"heavy_rate": {"kind": "free", "samples": ["heavy"]}})
+    rates = input_of(config, events).true_rates
+    heavy = {name: table.weight[table.of_samples([name])] for name in ("heavy", "heavy_alt")}
+    expected = heavy["heavy_alt"].sum() / heavy["heavy"].sum()
+    value, error = rates["alternative"]["heavy_rate"]
+    assert value == pytest.approx(expected) == pytest.approx(2.0, rel=0.05)
+    assert error == pytest.approx(np.sqrt(np.sum(heavy["heavy_alt"] ** 2)) / heavy["heavy"].sum())
+    assert rates["simulation"]["heavy_rate"][0] == pytest.approx(1.0) and rates["data"] == {}

@@ -17,7 +17,7 @@ def rates_table(fits: FitFile) -> Table:
     for model in fits.models.values():
         domains |= dict.fromkeys(_rates_at_one(model))
     head = ["Model", "Rate", "Expected error", "Fit to data", "Control regions alone"]
-    head += [f"Fit to {domain}" for domain in domains]
+    head += [text for domain in domains for text in (f"Fit to {domain}", f"True in {domain}")]
     rows = []
     for name, model in fits.models.items():
         of_data = model.observed.parameters, None if model.control is None else model.control.parameters
@@ -30,11 +30,13 @@ def rates_table(fits: FitFile) -> Table:
             for domain in domains:
                 entry = elsewhere.get(domain, {}).get(rate.name)
                 cells.append(Cell("") if entry is None else _factor(*entry))
+                true = model.true_rates.get(domain, {}).get(rate.name)
+                cells.append(Cell("") if true is None else _factor(true.value, true.error))
             rows.append([Cell(name, name), Cell(rate.name, rate.name), *cells])
     note = (
         "Factors on what the templates predict, without a prior: further strengths and free rates. Control regions are "
         "fitted alone, at µ = 1, where others are blinded. Fits to other domains are those of the closure at µ = 1, "
-        "with all systematics."
+        "with all systematics; the true rates are the yields of the processes in these pseudo-data."
     )
     return Table("Free rates", head, rows, note)
 
