@@ -20,7 +20,7 @@ WHOLE = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Yield:
+class WeightedYield:
     """Events of a process in a region: their number, the sum of their weights and of its squares."""
 
     events: int
@@ -40,8 +40,8 @@ class ProcessYield:
     process: str
     class_name: str
     is_signal: bool
-    nominal: Yield
-    others: dict[str, Yield | None] = field(default_factory=dict)
+    nominal: WeightedYield
+    others: dict[str, WeightedYield | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class RegionYields:
     processes: tuple[ProcessYield, ...]
     data: dict[str, int] = field(default_factory=dict)
 
-    def total(self, *, signal: bool) -> Yield:
+    def total(self, *, signal: bool) -> WeightedYield:
         """Return the sum of the processes of signal, or of all others."""
         parts = [p.nominal for p in self.processes if p.is_signal == signal]
-        return Yield(sum(p.events for p in parts), sum(p.sumw for p in parts), sum(p.sumw2 for p in parts))
+        return WeightedYield(sum(p.events for p in parts), sum(p.sumw for p in parts), sum(p.sumw2 for p in parts))
 
 
 def region_yields(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> list[RegionYields]:
@@ -115,6 +115,6 @@ def _counterparts(domains: Domains, other: str) -> dict[tuple[str, ...], tuple[s
     }
 
 
-def _yield(table: FeatureTable, samples: tuple[str, ...], inside: Mask) -> Yield:
+def _yield(table: FeatureTable, samples: tuple[str, ...], inside: Mask) -> WeightedYield:
     weight: NDArray[Any] = table.weight[inside & table.of_samples(samples)]
-    return Yield(len(weight), float(weight.sum()), float(np.dot(weight, weight)))
+    return WeightedYield(len(weight), float(weight.sum()), float(np.dot(weight, weight)))

@@ -258,9 +258,9 @@ class SetInputs(FittedInputs):
                 )
         if not bool(torch.isfinite(moments[-1].square).all()):
             raise DataError("flat columns of the training rows hold NaN or infinity; correct or drop these rows first")
-        found = [of.mean_and_scale() for of in moments]
-        self.mean.copy_(torch.cat([mean for mean, _ in found]))
-        self.scale.copy_(torch.cat([scale for _, scale in found]))
+        parts = [of.mean_and_scale() for of in moments]
+        self.mean.copy_(torch.cat([mean for mean, _ in parts]))
+        self.scale.copy_(torch.cat([scale for _, scale in parts]))
         self.fitted.fill_(True)
         return self
 

@@ -159,12 +159,12 @@ class Model:
 
     def by_row(self, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
         """Return expected events [b] of each row at one point theta [q], and their derivatives [q, b], in its bins."""
-        found = []
+        parts = []
         for r, row in enumerate(self.expectation.rows):
             factors = self.expectation.factors.of_row(r)
             at = RowByRow((row,), factors, len(self.rates), self.bins).at(theta[None])
-            found.append((at.nu[0, row.bins], at.slopes[0, :, row.bins]))
-        return found
+            parts.append((at.nu[0, row.bins], at.slopes[0, :, row.bins]))
+        return parts
 
     def gamma(self, nu: FloatArray, data: Observations) -> FloatArray:
         """Return the profiled factors g [t, b] of the templates' statistics."""

@@ -99,12 +99,12 @@ def _parameters(templates: Templates, model: Model, result: FitResult) -> tuple[
 
 def _row_slopes(model: Model, theta: FloatArray, gamma: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
     """Return contents [b of the row] of each sample in each channel, and their slopes [q + b, b of the row]."""
-    found = []
+    parts = []
     for row, (nu, slopes) in zip(model.expectation.rows, model.by_row(theta), strict=True):
         by_gamma = np.zeros((model.bins, len(nu)))
         by_gamma[np.arange(model.bins)[row.bins], np.arange(len(nu))] = nu
-        found.append((gamma[row.bins] * nu, np.concatenate([gamma[row.bins] * slopes, by_gamma])))
-    return found
+        parts.append((gamma[row.bins] * nu, np.concatenate([gamma[row.bins] * slopes, by_gamma])))
+    return parts
 
 
 def _after(

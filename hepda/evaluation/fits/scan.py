@@ -76,13 +76,13 @@ class _Best:
 def _best(templates: Templates, observed: ArrayLike) -> _Best:
     model = Model.of(templates)
     data = model.nominally(templates.counts(observed)[None])
-    found = fit_strengths(model, data, intervals=False, last_step=True)
-    hessian = found.hessian[0]
+    fitted = fit_strengths(model, data, intervals=False, last_step=True)
+    hessian = fitted.hessian[0]
     variance = solve(np.repeat(hessian[None], len(hessian), axis=0), np.eye(len(hessian))).diagonal()
     errors = np.sqrt(np.where(variance > 0, variance, np.nan))
-    gamma = model.gamma(model.expected(found.theta), data)
-    value = float(model.derivatives(found.theta, data).value[0])
-    return _Best(model, data, found.theta[0], hessian, errors, gamma, value, bool(found.converged[0]))
+    gamma = model.gamma(model.expected(fitted.theta), data)
+    value = float(model.derivatives(fitted.theta, data).value[0])
+    return _Best(model, data, fitted.theta[0], hessian, errors, gamma, value, bool(fitted.converged[0]))
 
 
 def _column(model: Model, name: str) -> int:
@@ -102,9 +102,9 @@ def _rise(best: _Best, column: int, values: FloatArray) -> FloatArray:
     free = np.ones(start.shape, dtype=np.bool_)
     free[:, column] = False
     data = best.data[np.zeros(len(values), dtype=np.intp)]
-    found = fit(best.model, data, start, free)
-    missing = np.flatnonzero(~found.converged)
-    value = found.at.value.copy()
+    fitted = fit(best.model, data, start, free)
+    missing = np.flatnonzero(~fitted.converged)
+    value = fitted.at.value.copy()
     if len(missing):  # the valley may lead to where a bin expects no events: once more from the best point
         start[missing] = best.theta
         start[missing, column] = values[missing]

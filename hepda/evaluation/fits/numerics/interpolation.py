@@ -126,9 +126,9 @@ class RateFactors:
         """Coefficients [p, 7, 3 s] of alpha to the powers 0 ... 6: of the value and of its two derivatives."""
         by_power = np.moveaxis(self.coefficients, 0, 1)  # [p, 6, s]
         p, _, s = by_power.shape
-        found = np.zeros((p, 7, 3, s))
-        found[:, 0, 0] = 1.0
-        found[:, 1:, 0] = by_power
-        found[:, :6, 1] = by_power * _POWERS[:, None]
-        found[:, :5, 2] = by_power[:, 1:] * (_POWERS[1:] * _POWERS[:-1])[:, None]
-        return found.reshape(p, 7, 3 * s)
+        coefficients = np.zeros((p, 7, 3, s))
+        coefficients[:, 0, 0] = 1.0
+        coefficients[:, 1:, 0] = by_power
+        coefficients[:, :6, 1] = by_power * _POWERS[:, None]
+        coefficients[:, :5, 2] = by_power[:, 1:] * (_POWERS[1:] * _POWERS[:-1])[:, None]
+        return coefficients.reshape(p, 7, 3 * s)

@@ -34,9 +34,9 @@ def pruned(templates: Templates, *, rate: float = 0.0, shape: float = 0.0) -> tu
     removed: list[Pruned] = []
     channels = []
     for channel in templates.channels:
-        found = [_pruned_sample(sample, channel, rate, shape) for sample in channel.samples]
-        removed += [entry for _, entries in found for entry in entries]
-        channels.append(replace(channel, samples=tuple(sample for sample, _ in found)))
+        samples = [_pruned_sample(sample, channel, rate, shape) for sample in channel.samples]
+        removed += [entry for _, entries in samples for entry in entries]
+        channels.append(replace(channel, samples=tuple(sample for sample, _ in samples)))
     return Templates(tuple(channels)), tuple(removed)
 
 

@@ -55,9 +55,9 @@ def smoothed(templates: Templates, names: Collection[str] | None = None) -> tupl
     done: list[Smoothed] = []
     channels = []
     for channel in templates.channels:
-        found = [_smooth_sample(sample, names, channel) for sample in channel.samples]
-        done += [entry for _, entries in found for entry in entries]
-        channels.append(replace(channel, samples=tuple(sample for sample, _ in found)))
+        samples = [_smooth_sample(sample, names, channel) for sample in channel.samples]
+        done += [entry for _, entries in samples for entry in entries]
+        channels.append(replace(channel, samples=tuple(sample for sample, _ in samples)))
     return Templates(tuple(channels)), tuple(done)
 
 
