@@ -326,7 +326,7 @@ def test_training_events_are_scored_again_and_told_apart_from_those_that_were_no
     config = load_config(path, [*OVERRIDES, "evaluation.blind=null"])
     rng = np.random.default_rng(5)
     scores = {m: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for m in ("network", "bdt")}
-    asked = Evaluated(evaluation_spec(config), table, scores, {}, partial(remembering, shift), config)
+    asked = Evaluated(evaluation_spec(config), table, scores, {}, partial(remembering, shift), config=config)
     numbers = evaluate(asked, 1, silent)
     result = model_metrics(asked, numbers, "network")["overtraining"]
     assert result["background"]["p_value"] > 0.02
