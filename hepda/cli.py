@@ -169,6 +169,9 @@ def fit(
     toys: Annotated[
         int, typer.Option("--toys", min=0, help="Number of toys for each pseudo-data set and for the significance.")
     ] = 500,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Replicas of each pseudo-data set, for differences of models.")
+    ] = 200,
     models: Annotated[str | None, typer.Option("--models", help="Only these names, separated by commas.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for the results [the run].")] = None,
     plots: Plots = None,
@@ -184,7 +187,7 @@ def fit(
     from hepda.events.fit.summary import summary_table
     from hepda.workflows import fit as fits
 
-    options = fits.FitOptions(toys, _names(models), output, plots, processes, config)
+    options = fits.FitOptions(toys, bootstrap, _names(models), output, plots, processes, config)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
     bars.table(summary_table(outcome.fits))

@@ -30,7 +30,12 @@ def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray
     """
     generator = np.random.default_rng(seed)
     for _ in range(replicas):
-        yield _TABLE.take(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
+        yield poisson_of(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
+
+
+def poisson_of(bits: NDArray[np.uint16]) -> FloatArray:
+    """Return Poisson(1) counts [n] of random bits [n], as in `poisson_counts`."""
+    return _TABLE.take(bits)
 
 
 def _inverse_poisson() -> FloatArray:

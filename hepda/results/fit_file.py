@@ -268,6 +268,24 @@ class ClosedEntry(Record):
     rates: Mapping[str, YieldEntry] = Field(default_factory=dict)
     """Fitted free rates by name; 1 is what the templates predict."""
     toys: ToysEntry
+    replicas: list[Number | None] = Field(default_factory=list)
+    """Fitted mu of bootstrap replicas of the pseudo-data at mu = 1; null where there is no minimum. Replica k has the
+    same events in every model and run."""
+    why: str | None = None
+
+
+class PairedEntry(Record):
+    """models.<model>.paired.<variant>.<domain>: |bias of the baseline| - |bias of the model| at mu = 1.
+
+    The intervals, at 68.27 and 95 %, are those of bootstrap replicas of the pseudo-data that both models share.
+    """
+
+    value: Number
+    low: Number | None
+    high: Number | None
+    low_95: Number | None
+    high_95: Number | None
+    replicas: int
     why: str | None = None
 
 
@@ -332,6 +350,8 @@ class FittedModel(Record):
     true_rates: Mapping[str, Mapping[str, YieldEntry]] = Field(default_factory=dict)
     """By domain and free rate: the yields of its processes in the pseudo-data, in units of the templates', where known;
     the error is that of the finite pseudo-data."""
+    paired: Mapping[str, Mapping[str, PairedEntry]] = Field(default_factory=dict)
+    """By variant and domain; absent for the baseline."""
     interval_score: Mapping[str, Mapping[str, IntervalScoreEntry]] = Field(default_factory=dict)
     not_played: Mapping[str, str] = Field(default_factory=dict)
     profiled: Mapping[str, list[ProfiledEntry]] = Field(default_factory=dict)

@@ -28,6 +28,7 @@ from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit, closure_of, mai
 from hepda.events.fit.inputs import FitInput
 from hepda.events.fit.parametric import Profiled, profile, values_of
 from hepda.events.fit.regions import Outputs
+from hepda.events.fit.replicas import with_paired
 from hepda.events.fit.summary import summary_lines
 from hepda.events.fit.templates import ScoredEvents
 from hepda.events.fit.to_json import CHOICES, fitted_model, systematics_entries
@@ -55,11 +56,12 @@ Array = NDArray[Any]
 class FitOptions:
     """Options of the command line.
 
-    toys: for each pseudo-data set; models: empty for all; output, plots: folders for the results; config: another
-    analysis file, whose `fit` and `systematics` are used.
+    toys, replicas: for each pseudo-data set; models: empty for all; output, plots: folders for the results; config:
+    another analysis file, whose `fit` and `systematics` are used.
     """
 
     toys: int = 500
+    replicas: int = 200
     models: tuple[str, ...] = ()
     output: Path | None = None
     plots: Path | None = None
@@ -86,6 +88,7 @@ class _Shared:
     figures: Path
     models: tuple[str, ...]
     toys: int
+    replicas: int
 
     @property
     def specs(self) -> dict[str, ModelSpec]:
@@ -185,7 +188,7 @@ def _fit_all(
     looks.record(run, "fit", held_out(config.samples, with_truth=True))
     truth = Truth.read(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
-    shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)
+    shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys, options.replicas)
     with open_pool(processes, shared=shared, progress=progress.step) as pool:
         with clock("vary"):
             varied = pool.map(_vary, readings(dataset_spec(config)))
@@ -210,6 +213,7 @@ def _fit_all(
             )
             for i in inputs
         }
+        fitted = with_paired(fitted, config.baseline_model)
         with clock("report"):
             drawings = closure_drawings(appearance(config), config.nominal_domain, fitted)
             figures = [drawing.attempt(shared.figures) for drawing in drawings]
@@ -368,7 +372,7 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> Any:
     elif part.what == PROFILE:
         result = profile({0.0: fit_input, **part.at_values}, _values_of(shared.config, fit_input.model))
     else:
-        result = closure_of(fit_input, part.what, shared.toys, seed)
+        result = closure_of(fit_input, part.what, shared.toys, seed, shared.replicas)
     send(name, 1, 1)
     return result
 

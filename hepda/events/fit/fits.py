@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from hepda.evaluation.fits.toys import expected_fits, toy_fits
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit.control import ControlFit, control_fit
 from hepda.events.fit.inputs import TRUTHS, FitInput, PseudoData
-from hepda.results.evaluation import ClosureFit, ToyClosure
+from hepda.events.fit.replicas import replicated_strengths
+from hepda.results.evaluation import ClosureFit, FloatArray, ToyClosure
 from hepda.results.fits import (
     ErrorBudget,
     FitResult,
@@ -65,6 +66,7 @@ class Closed:
 
     fit: ClosureFit
     toys: ToyClosure | str
+    replicas: FloatArray | None = None  # fitted mu of bootstrap replicas of the pseudo-data at mu = 1
 
 
 def main_fit(fit_input: FitInput, toys: int, seed: int) -> MainFit:
@@ -108,7 +110,9 @@ def main_fit(fit_input: FitInput, toys: int, seed: int) -> MainFit:
     )
 
 
-def closure_of(fit_input: FitInput, variant: str, toys: int, seed: int) -> dict[str, tuple[Closed, ...]]:
+def closure_of(
+    fit_input: FitInput, variant: str, toys: int, seed: int, replicas: int = 0
+) -> dict[str, tuple[Closed, ...]]:
     """Fit pseudo-data of every domain with the strengths of TRUTHS, and generate toys for them.
 
     In domains whose classes are known the signal is scaled by mu. Data are fitted without change, and their true mu is
@@ -119,18 +123,25 @@ def closure_of(fit_input: FitInput, variant: str, toys: int, seed: int) -> dict[
         variant: ALL for every systematic, UNAWARE to leave out those that are another generator.
         toys: number of toys of each fit.
         seed: seed of the toys.
+        replicas: number of bootstrap replicas of the pseudo-data at mu = 1.
 
     Returns:
         By domain, one fit for each injected strength.
 
     """
     templates = fit_input.templates if variant == ALL else fit_input.unaware
-    return {
+    closed = {
         domain: (Closed(expected_fits(templates, data.observed[None], [1.0])[0], NO_TOYS),)
         if data.observed is not None and data.background is None
         else _closed(templates, data, toys, seed + 1000 * index)
         for index, (domain, data) in enumerate(fit_input.domains.items())
     }
+    if replicas < 2:
+        return closed
+    for domain, events in fit_input.events.items():
+        strengths = replicated_strengths(templates, events, replicas)
+        closed[domain] = tuple(replace(c, replicas=strengths) if c.fit.truth == 1 else c for c in closed[domain])
+    return closed
 
 
 def _closed(templates: Templates, data: PseudoData, toys: int, seed: int) -> tuple[Closed, ...]:

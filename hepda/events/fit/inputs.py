@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.evaluation.fits.channels import Channel, SampleTemplate, rebin
 from hepda.evaluation.fits.templates import Templates
+from hepda.events.fit.replicas import PseudoEvents
 from hepda.events.specs import RegionSpec
 from hepda.results.fits import Pruned, Smoothed
 
@@ -98,7 +99,8 @@ class FitInput:
     regions: all of them, those of validation too; two_points: the parameters of each systematic that is another
     generator; domains: used as data in all fitted regions together, the nominal one first; excluded: domains that are
     not used so, with the reason; pruned, smoothed: what was changed of the variations; true_rates: by domain and free
-    rate, what the yields of the domain are in units of the templates', with the error of the finite pseudo-data.
+    rate, what the yields of the domain are in units of the templates', with the error of the finite pseudo-data;
+    events: by other domain whose classes are known, what the bootstrap draws from.
     """
 
     model: str
@@ -109,6 +111,7 @@ class FitInput:
     pruned: tuple[Pruned, ...] = ()
     smoothed: tuple[Smoothed, ...] = ()
     true_rates: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    events: Mapping[str, PseudoEvents] = field(default_factory=dict)
 
     @property
     def templates(self) -> Templates:

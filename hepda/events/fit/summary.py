@@ -124,6 +124,10 @@ def _closure(fitted: FittedModel) -> Iterator[str]:
                 rates = [f"{n} {_cell(rate.value, rate.error)}{true.get(n, '')}" for n, rate in entry.rates.items()]
                 sample = "" if entry.sample_error is None else f" (± {entry.sample_error:.2f} of the pseudo-data)"
                 yield f"bias of mu in {domain}: {', '.join([_cell(entry.bias, entry.error) + sample, *rates])}"
+        paired = fitted.paired.get(variant, {}).get(domain)
+        if paired is not None and paired.low is not None and paired.high is not None:
+            interval = f"[{paired.low:+.2f}, {paired.high:+.2f}]"
+            yield f"|bias of the baseline| - |bias| in {domain}: {paired.value:+.2f} {interval}"
 
 
 def _listed(names: list[str]) -> str:

@@ -20,7 +20,7 @@ from hepda.config.events.systematics import (
     parameter_name,
 )
 from hepda.errors import DataError
-from hepda.evaluation.arrays import histogram
+from hepda.evaluation.arrays import bin_index, histogram
 from hepda.evaluation.fits.channels import Channel, SampleTemplate, Variation, rebin, two_point, usable_bins
 from hepda.evaluation.fits.preparation.pruning import pruned
 from hepda.evaluation.fits.preparation.smoothing import smoothed
@@ -31,6 +31,7 @@ from hepda.events.domains.spec import Domains
 from hepda.events.fit.composition import true_rates
 from hepda.events.fit.inputs import TRUTHS, Contents, FitInput, FittedRegion, PseudoData
 from hepda.events.fit.regions import Events, Outputs, edges_of, in_region
+from hepda.events.fit.replicas import PseudoEvents
 from hepda.events.fit.two_points import GroupVariation, groups_of, names_of, parameters_of
 from hepda.events.specs import FitSpec, RegionSpec, SystematicsSpec
 from hepda.events.table.feature_table import FeatureTable
@@ -154,6 +155,11 @@ class ScoredEvents:
             effects,
             smoothings,
             rates,
+            {
+                name: self._events(fitted, name)
+                for name, data in domains.items()
+                if data.background is not None and name != self.domains.nominal
+            },
         )
 
     def _of_region(self, spec: RegionSpec, function: Callable[[], _Region]) -> _Region:
@@ -332,10 +338,7 @@ class ScoredEvents:
         Processes that the domain does not have are taken from the source; those that the source does not have are left
         out. Signals with a strength of their own count to the background: only mu is injected.
         """
-        table = self.table
-        mask = table.of_domain(domain)
-        if domain != self.domains.nominal:
-            mask = with_counterpart(self.domains, table, domain) | borrowed(self.domains, table, domain)
+        table, mask = self.table, self._used(domain)
         observed = self._binned(region, mask)[0] if np.all(table.label[mask] < 0) else None
         label_of_event = table.label if self.truth is None else self.truth
         if np.any(label_of_event[mask] < 0):
@@ -348,6 +351,23 @@ class ScoredEvents:
             for chosen in (is_signal, ~is_signal)
         )
         return PseudoData(signal, background, observed)
+
+    def _used(self, domain: str) -> Mask:
+        """Return the events [n] that the pseudo-data of a domain are made of."""
+        if domain == self.domains.nominal:
+            return self.table.of_domain(domain)
+        return with_counterpart(self.domains, self.table, domain) | borrowed(self.domains, self.table, domain)
+
+    def _events(self, fitted: Sequence[_Region], domain: str) -> PseudoEvents:
+        """Return the events of a domain that are in a fitted region, with the number of their bin."""
+        used, index, bins = self._used(domain), np.full(len(self.table), -1, dtype=np.intp), 0
+        for region in fitted:
+            chosen = used & region.inside
+            value = np.asarray(region.value[chosen], np.float64)
+            index[chosen] = bins + bin_index(value, np.asarray(region.edges, np.float64))
+            bins += len(region.edges) - 1
+        inside = index >= 0
+        return PseudoEvents(index[inside], self.table.weight[inside], self.table.key[inside])
 
     def _samples_of(self, class_name: str) -> list[str]:
         return [name for name in self.systematics.classes.samples_of(class_name) if name in self.table.sample_names]

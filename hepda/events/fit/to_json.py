@@ -162,7 +162,10 @@ def closed_entry(entry: Closed) -> dict[str, Any]:
         content["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
     rates = {name: {"value": value, "error": error} for name, (value, error) in fit.rates.items()}
-    return with_why(content | {"bias": bias, "rates": rates, "toys": toys_entry(toys)})
+    replicas = (
+        [] if entry.replicas is None else [round(mu, 6) if np.isfinite(mu) else None for mu in entry.replicas.tolist()]
+    )
+    return with_why(content | {"bias": bias, "rates": rates, "toys": toys_entry(toys), "replicas": replicas})
 
 
 def profiled_entries(by_domain: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:

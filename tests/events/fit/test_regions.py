@@ -329,7 +329,7 @@ def test_the_rates_of_pseudo_data_are_those_that_their_processes_have(
     events: tuple[FeatureTable, np.ndarray],
 ) -> None:
     """`heavy` is twice as frequent in the alternative; of data nothing is known unless their classes are given."""
-    table, score = events
+    table, _ = events
     config = analysis(systematics={"heavy_rate": {"kind": "free", "samples": ["heavy"]}})
     rates = input_of(config, events).true_rates
     heavy = {name: table.weight[table.of_samples([name])] for name in ("heavy", "heavy_alt")}

@@ -33,6 +33,7 @@ def fit_tables(fits: FitFile, labels: Mapping[str, str] | None = None) -> list[T
     tables = [
         _summary(fits),
         *(_headline(fits, variant) for variant in TITLES),
+        *(_paired(fits, variant) for variant in TITLES),
         rates_table(fits),
         goodness_table(fits),
         *yields_tables(fits, labels),
@@ -101,6 +102,23 @@ def _headline(fits: FitFile, variant: str) -> Table:
         "error is that of the fit. Coverage of the 68.27 % interval, from toys of the pseudo-data."
     )
     return Table(TITLES[variant], head, rows, note)
+
+
+def _paired(fits: FitFile, variant: str) -> Table:
+    """Return by how much the bias of each model is smaller than that of the baseline, by domain."""
+    domains = dict.fromkeys(domain for model in fits.models.values() for domain in model.paired.get(variant, {}))
+    rows = []
+    for name, model in fits.models.items():
+        if entries := model.paired.get(variant, {}):
+            of_domains = [entries.get(domain) for domain in domains]
+            cells = [Cell("") if e is None else Quantity(e.value, e.low, e.high).cell() for e in of_domains]
+            rows.append([Cell(name, name), *cells])
+    note = (
+        "|bias of the baseline| - |bias of the model| at µ = 1, with the 68.27 % interval of bootstrap replicas of the "
+        "pseudo-data, which both models share; a positive number is a smaller bias."
+    )
+    title = TITLES[variant].replace("Bias of µ", "Bias of µ compared with the baseline,")
+    return Table(title, ["Model", *domains], rows, note)
 
 
 def _profiled(fits: FitFile) -> Table:
