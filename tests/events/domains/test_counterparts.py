@@ -219,6 +219,8 @@ def test_with_a_counterpart_for_everything_no_event_is_left_out(tmp_path):
         first, second = (
             plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0})) for numbers in (complete, total)
         )
+        parts = first.pop("decomposition")["simulation:alternative"]  # of two processes, which are one in the other
+        assert len(parts["shares"]) == 2
         assert first == second
 
 
