@@ -125,7 +125,7 @@ def test_the_report_has_every_table_that_the_analysis_asks_for_and_its_numbers_a
 @pytest.mark.slow
 def test_a_run_leaves_every_file_that_is_promised(done):
     run, _, _, out = done
-    assert sorted(path.name for path in run.iterdir()) == sorted([*analysis.FILES, "models", "plots"])
+    assert sorted(path.name for path in run.iterdir()) == sorted([*analysis.FILES, "looks.json", "models", "plots"])
     for model, suffix in (("network", "safetensors"), ("dann", "safetensors"), ("bdt", "skops")):
         assert {path.stem.split(".")[0] for path in (run / "models" / model).iterdir()} >= {
             "fold0-member0", "fold1-member0",

@@ -22,7 +22,9 @@ from hepda.runtime.console import Bars
 from hepda.results.events import EventMetrics
 metrics = EventMetrics.from_json(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))
 report = pathlib.Path("runs/\\u00e9t\\u00e9/report.html")
-outcome = types.SimpleNamespace(report=report, metrics=metrics, table=terminal_table(metrics), seconds={"train": 1.0})
+outcome = types.SimpleNamespace(
+    report=report, metrics=metrics, table=terminal_table(metrics), seconds={"train": 1.0}, next_step=""
+)
 def told(*_):
     bars = Bars()
     bars.say("training samples: 15 % \\u00b1 1 \\u2192 \\u201ckeep\\u201d")
