@@ -58,7 +58,7 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     page = tmp_path / "run" / "config.yaml"
     page.write_text(page.read_text().replace(str(trained), str(tmp_path)))
     monkeypatch.setattr(steps, "draw", lambda *_: [])
-    monkeypatch.setattr(fit, "read_truth", equal_contents)
+    monkeypatch.setattr(fit.Truth, "read", equal_contents)
     return tmp_path
 
 

@@ -8,10 +8,8 @@ from numpy.typing import ArrayLike
 from hepda.evaluation.fits.histfactory import Model, fit
 from hepda.evaluation.fits.profile import fit_strengths
 from hepda.evaluation.fits.templates import Templates
+from hepda.evaluation.fits.toys import ALLOWED_FAILURES, fluctuations_about
 from hepda.results.fits import Goodness
-
-_CHUNK = 5000
-_ALLOWED_FAILURES = 0.05
 
 
 def goodness(templates: Templates, observed: ArrayLike, *, toys: int = 0, seed: int = 0) -> Goodness:
@@ -44,18 +42,13 @@ def goodness(templates: Templates, observed: ArrayLike, *, toys: int = 0, seed: 
     p_value = float(stats.chi2.sf(value, ndf)) if ndf > 0 else None
     if toys == 0:
         return Goodness(value, ndf, p_value)
-    nu = model.expected(best.theta)
-    gamma = model.gamma(nu, data)[0]
-    generator = np.random.default_rng(seed)
     above = good = 0
-    for first in range(0, toys, _CHUNK):
-        count = min(_CHUNK, toys - first)
-        toy = model.fluctuated(gamma * nu[0], count, generator, best.theta[0, len(model.rates) :], gamma)
-        fits = fit(model, toy, np.repeat(best.theta, count, axis=0))
+    for toy in fluctuations_about(model, data, best.theta, toys, seed):
+        fits = fit(model, toy, np.repeat(best.theta, len(toy.observed), axis=0))
         good += int(fits.converged.sum())
         above += int(np.sum(2 * fits.at.value[fits.converged] >= value))
     failed = toys - good
-    if failed > _ALLOWED_FAILURES * toys:
+    if failed > ALLOWED_FAILURES * toys:
         return Goodness(value, ndf, p_value, None, None, toys, failed, f"{failed} of {toys} toys have no minimum")
     p = above / good
     return Goodness(value, ndf, p_value, p, float(np.sqrt(p * (1 - p) / good)), toys, failed)

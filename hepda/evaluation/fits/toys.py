@@ -6,7 +6,7 @@ full likelihood of `histfactory`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,11 +17,12 @@ from hepda.evaluation.fits.closure import closure_fit, sample_errors
 from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
-from hepda.results.evaluation import ClosureFit, ToyClosure
+from hepda.results.evaluation import ClosureFit, FloatArray, ToyClosure
 from hepda.results.fits import IntervalScore, ToySignificance
 
 _CHUNK = 5000  # toys fitted at once: about 100 MB
-_ALLOWED_FAILURES = 0.05
+ALLOWED_FAILURES = 0.05
+"""Largest share of toys that may have no minimum."""
 
 
 def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1000, seed: int = 0) -> ToyClosure:
@@ -52,7 +53,7 @@ def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1
         fits = fit_strengths(model, data)
         parts.append(fits[fits.converged])
     failed = toys - sum(len(part.mu) for part in parts)
-    if failed > _ALLOWED_FAILURES * toys:
+    if failed > ALLOWED_FAILURES * toys:
         raise DataError(f"{failed} of {toys} toys have no best fit; use fewer or wider bins")
     return _closure(parts, mu, failed)
 
@@ -140,24 +141,40 @@ def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_
     if not np.isfinite(reached):
         return ToySignificance(None, None, None, toys, 0, "the fit to the data has no minimum")
     without = profile(model, data, np.zeros(1), best.theta)
-    nu = model.expected(without.point)
-    gamma = model.gamma(nu, data)[0]
-    generator = np.random.default_rng(seed)
     above = failed = 0
-    for first in range(0, toys, _CHUNK):
-        count = min(_CHUNK, toys - first)
-        toy = model.fluctuated(gamma * nu[0], count, generator, without.point[0, len(model.rates) :], gamma)
+    for toy in fluctuations_about(model, data, without.point, toys, seed):
         statistic = q0(model, toy, fit_strengths(model, toy, intervals=False))
         failed += int(np.isnan(statistic).sum())
         above += int(np.sum(statistic >= reached))
     return _toy_significance(above, toys, failed)
 
 
+def fluctuations_about(
+    model: Model, data: Observations, point: FloatArray, toys: int, seed: int
+) -> Iterator[Observations]:
+    """Yield toys in portions: fluctuations of counts and auxiliary measurements about the fit to one data set.
+
+    Args:
+        model: the templates.
+        data: the data set.
+        point: its best parameters [1, q].
+        toys: number of toys.
+        seed: seed of the toys.
+
+    """
+    nu = model.expected(point)
+    gamma = model.gamma(nu, data)[0]
+    generator = np.random.default_rng(seed)
+    for first in range(0, toys, _CHUNK):
+        count = min(_CHUNK, toys - first)
+        yield model.fluctuated(gamma * nu[0], count, generator, point[0, len(model.rates) :], gamma)
+
+
 def _toy_significance(above: int, toys: int, failed: int) -> ToySignificance:
     from scipy import stats
 
     good = toys - failed
-    if failed > _ALLOWED_FAILURES * toys:
+    if failed > ALLOWED_FAILURES * toys:
         return ToySignificance(None, None, None, toys, failed, f"{failed} of {toys} toys have no minimum")
     p = above / good
     error = float(np.sqrt(p * (1 - p) / good))

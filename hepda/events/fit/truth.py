@@ -34,60 +34,33 @@ class Truth:
 
     @classmethod
     def read(cls, spec: DatasetSpec, domains: Domains, table: FeatureTable) -> Truth:
-        """Read both; see `read_truth` and `read_true_classes`."""
-        return cls(read_truth(spec, domains, table), read_true_classes(spec, domains, table))
+        """Read what the files of `truth` say; those of blinded data are not opened.
 
+        Args:
+            spec: the samples, with their `truth`.
+            domains: which domains are blinded.
+            table: the events.
 
-def read_truth(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> NDArray[np.int8]:
-    """Return the labels [n] of the events, including those of pseudo-data whose `truth` is given.
+        Raises:
+            HepdaError: a file, tree, branch or expression is wrong, the files do not contain each event exactly once,
+                or an event is not of exactly one class.
 
-    The files of blinded data are not opened.
-
-    Args:
-        spec: the samples, with their `truth`.
-        domains: which domains are blinded.
-        table: the events.
-
-    Raises:
-        HepdaError: a file, tree, branch or expression is wrong, or the files do not contain each event exactly once.
-
-    """
-    label = np.array(table.label, dtype=np.int8)
-    for name, section in _opened(spec, domains, table):
-        mask = table.of_samples([name])
-        if section.signal is None:
-            of_class = _matched(spec, name, section, _of_classes(section, name), table.key[mask])
-            signal = np.array([class_name in spec.classes.signal for class_name in section.classes])
-            label[mask] = signal[of_class]
-        else:
-            condition = {f"samples.{name}.truth.signal": section.signal}
-            label[mask] = 1 - _matched(spec, name, section, condition, table.key[mask])
-    return label
-
-
-def read_true_classes(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> NDArray[np.int8]:
-    """Return the class [n] of the events as `Classes.index`, including pseudo-data whose `truth` has `classes`.
-
-    The files of blinded data are not opened. It is -1 for all other data.
-
-    Args:
-        spec: the samples, with their `truth`.
-        domains: which domains are blinded.
-        table: the events.
-
-    Raises:
-        HepdaError: a file, tree, branch or expression is wrong, the files do not contain each event exactly once, or an
-            event is not of exactly one class.
-
-    """
-    index = np.array(spec.classes.index(table), dtype=np.int8)
-    for name, section in _opened(spec, domains, table):
-        if section.classes:
+        """
+        label = np.array(table.label, dtype=np.int8)
+        class_index = np.array(spec.classes.index(table), dtype=np.int8)
+        for name, section in _opened(spec, domains, table):
             mask = table.of_samples([name])
-            of_class = _matched(spec, name, section, _of_classes(section, name), table.key[mask])
-            positions = [spec.classes.names.index(class_name) for class_name in section.classes]
-            index[mask] = np.array(positions, dtype=np.int8)[of_class]
-    return index
+            if section.classes:
+                of_class = _matched(spec, name, section, _of_classes(section, name), table.key[mask])
+                positions = [spec.classes.names.index(class_name) for class_name in section.classes]
+                class_index[mask] = np.array(positions, dtype=np.int8)[of_class]
+            if section.signal is None:
+                is_signal = np.array([class_name in spec.classes.signal for class_name in section.classes])
+                label[mask] = is_signal[of_class]
+            else:
+                condition = {f"samples.{name}.truth.signal": section.signal}
+                label[mask] = 1 - _matched(spec, name, section, condition, table.key[mask])
+        return cls(label, class_index)
 
 
 def _opened(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> Iterator[tuple[str, TruthConfig]]:

@@ -12,7 +12,7 @@ from hepda.events.dataset.splits import event_key
 from hepda.events.fit.inputs import PseudoData
 from hepda.events.fit.regions import Outputs
 from hepda.events.fit.templates import ScoredEvents
-from hepda.events.fit.truth import check_truth, read_true_classes, read_truth
+from hepda.events.fit.truth import Truth, check_truth
 from hepda.events.resolve import dataset_spec, domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
 from tests.factory import write_analysis
@@ -60,7 +60,7 @@ def events(tmp_path):
 
 
 def truth_of(config, table):
-    return read_truth(dataset_spec(config), domains_of(config), table)
+    return Truth.read(dataset_spec(config), domains_of(config), table).label
 
 
 def look_at_truth(config):
@@ -146,12 +146,12 @@ def test_classes_of_pseudo_data_are_matched_by_event(events):
         kind = file["truth"].arrays(["event", "kind"], library="np")
     of_event = dict(zip(kind["event"].tolist(), kind["kind"].tolist(), strict=True))
     expected = [{2: 0, 1: 1, 0: 2}[of_event[number]] for number in range(N)]  # ttH, busy, calm
-    index = read_true_classes(dataset_spec(asked), domains_of(asked), table)
+    index = Truth.read(dataset_spec(asked), domains_of(asked), table).class_index
     np.testing.assert_array_equal(index, [0] * N + [1] * N + expected)
     blinded = with_classes(path).model_copy(
         update={"evaluation": asked.evaluation.model_copy(update={"blind": "score > 0.5"})}
     )
-    hidden = read_true_classes(dataset_spec(blinded), domains_of(blinded), table)
+    hidden = Truth.read(dataset_spec(blinded), domains_of(blinded), table).class_index
     np.testing.assert_array_equal(hidden[2 * N :], -1)
 
 
