@@ -265,6 +265,8 @@ class ClosureFit:
     merged: int = 0
     why: str | None = None
     rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # free rates and further strengths, errors
+    goodness: float | None = None  # -2 ln of the largest L over that of the saturated model
+    ndf: int | None = None  # bins less free factors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -282,6 +284,7 @@ class ToyClosure:
     coverage_error: float
     failed: int = 0
     width: float | None = None  # mean width of those intervals
+    winkler: float | None = None  # their mean Winkler score, the smaller the better
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -248,6 +248,9 @@ class ToysEntry(Record):
     coverage: Number | None
     coverage_error: Number | None
     width: Number | None
+    winkler: Number | None = None
+    """Mean Winkler score of the intervals: the width, and 2 / (1 - 0.6827) times the distance by which the truth is
+    missed; the smaller the better."""
     failed: int | None
     toys: int
     why: str | None = None
@@ -265,6 +268,10 @@ class ClosedEntry(Record):
     sample_error: Number | None
     sample_error_why: str | None = None
     bias: Number | None
+    goodness: Number | None = None
+    """-2 ln of the largest L over that of the saturated model; the expectation of pseudo-data does not fluctuate, so
+    that it is below `ndf` where the templates describe them."""
+    ndf: int | None = None
     rates: Mapping[str, YieldEntry] = Field(default_factory=dict)
     """Fitted free rates by name; 1 is what the templates predict."""
     toys: ToysEntry

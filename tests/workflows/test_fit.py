@@ -19,6 +19,7 @@ from hepda.events import steps
 from hepda.events.results.tables.fit import fit_tables
 from hepda.results.fit_file import FitFile
 from hepda.results.schema import fit_schema
+from hepda.runtime import run_directory
 from hepda.workflows import train
 from tests.factory import Silent, write_analysis
 
@@ -213,3 +214,20 @@ def test_what_cannot_be_fitted_is_said_with_status_2(
     assert fit(tmp_path) == 2
     assert "is not a run directory" in capsys.readouterr().err
     assert not (run / "fit.json").exists()
+
+
+def test_runs_that_differ_by_the_seed_are_compared_by_their_mean(fitted: Path, tmp_path: Path) -> None:
+    """The page has the mean bias of both; it is not shown where another key differs too."""
+    runs = [tmp_path / name for name in ("one", "two", "three")]
+    for seed, run in enumerate(runs):
+        shutil.copytree(fitted, run)
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config |= {"seed": seed} | ({"luminosity": 2.0} if run.name == "three" else {})
+        (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        content = json.loads((run / "fit.json").read_text())
+        (run / "fit.json").write_text(json.dumps(content | {"stamp": run_directory.stamp(run)}))
+    page = tmp_path / "page.html"
+    cli.main(["compare", str(runs[0]), str(runs[1]), "--output", str(page)])
+    assert "without the other generators as systematics, mean of 2 seeds" in page.read_text()
+    cli.main(["compare", *map(str, runs), "--output", str(page)])
+    assert "mean of" not in page.read_text()

@@ -49,6 +49,8 @@ def closure_fit(
         observed=observed,
         fitted=(model.gamma(nu, data) * nu)[0],
         why=None if is_interval else _NO_INTERVAL,
+        goodness=2 * float(fits.value[0]),
+        ndf=model.bins - len(model.rates),
     )
 
 

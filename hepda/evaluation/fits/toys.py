@@ -21,6 +21,8 @@ from hepda.results.evaluation import ClosureFit, FloatArray, ToyClosure
 from hepda.results.fits import IntervalScore, ToySignificance
 
 _CHUNK = 5000  # toys fitted at once: about 100 MB
+ONE_SIGMA = 0.6827
+"""Coverage of the intervals."""
 ALLOWED_FAILURES = 0.05
 """Largest share of toys that may have no minimum."""
 
@@ -91,6 +93,17 @@ def expected_fits(
     return tuple(fitted)
 
 
+def winkler_scores(low: FloatArray, high: FloatArray, truth: float) -> FloatArray:
+    """Return the Winkler scores [n] of 68.27 % intervals [n], the smaller the better.
+
+    The width of the interval, and 2 / (1 - 0.6827) times the distance by which it misses the truth (Winkler 1972;
+    Gneiting & Raftery 2007, equation 43: the "interval score"). Its mean is smallest for the true quantiles.
+    """
+    missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
+    scores: FloatArray = high - low + 2 / (1 - ONE_SIGMA) * missed
+    return scores
+
+
 def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
     """Return width and coverage of intervals as one number, the larger the better (FAIR Universe, arXiv:2410.02867).
 
@@ -111,9 +124,8 @@ def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
         raise ValueError("an interval score needs toys with the width of their intervals")
     width = float(counts @ widths / total)
     coverage = float(counts @ [toy.coverage for toy in toys] / total)
-    one_sigma = 0.6827
-    error = np.sqrt(one_sigma * (1 - one_sigma) / total)
-    below, above = one_sigma - 2 * error - coverage, coverage - one_sigma - 2 * error
+    error = np.sqrt(ONE_SIGMA * (1 - ONE_SIGMA) / total)
+    below, above = ONE_SIGMA - 2 * error - coverage, coverage - ONE_SIGMA - 2 * error
     penalty = 1 + max(below / error, 0) ** 4 + max(above / error, 0) ** 3
     return IntervalScore(float(-np.log((width + 1e-3) * penalty)), width, coverage, total)
 
@@ -203,6 +215,7 @@ def _closure(parts: list[Strengths], truth: float, failed: int) -> ToyClosure:
         coverage_error=float(np.sqrt(coverage * (1 - coverage) / count)),
         failed=failed,
         width=float(np.mean(high - low)),
+        winkler=float(np.mean(winkler_scores(low, high, truth))),
     )
 
 

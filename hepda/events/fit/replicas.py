@@ -19,7 +19,7 @@ from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.profile import fit_strengths
 from hepda.evaluation.fits.templates import Templates
 from hepda.events.dataset.splits import splitmix64
-from hepda.results.evaluation import FloatArray
+from hepda.results.evaluation import FloatArray, Interval
 from hepda.results.fit_file import ClosedEntry, ClosureVariants, FittedModel, PairedEntry
 
 LEVELS = (0.6827, 0.95)
@@ -91,16 +91,34 @@ def _paired(closure: ClosureVariants, reference: ClosureVariants) -> dict[str, d
 
 def _difference(entry: ClosedEntry, of_baseline: ClosedEntry) -> PairedEntry:
     """Return |bias of the baseline| - |bias of the model|, with intervals of the replicas."""
-    value = abs(float(of_baseline.bias or 0.0)) - abs(float(entry.bias or 0.0))
-    differences = _distance(of_baseline) - _distance(entry)
-    result: dict[str, Any] = {"value": value, "replicas": len(differences)}
+    sides = [(float(side.bias or 0.0), _moved(side)) for side in (of_baseline, entry)]
+    result: dict[str, Any] = {"value": abs(sides[0][0]) - abs(sides[1][0]), "replicas": len(entry.replicas)}
     try:
-        narrow, wide = (interval(value, value, differences, level) for level in LEVELS)
+        narrow, wide = smaller_distance(*sides)
     except DataError as reason:
         return PairedEntry(**result, low=None, high=None, low_95=None, high_95=None, why=str(reason))
     return PairedEntry(**result, low=narrow.low, high=narrow.high, low_95=wide.low, high_95=wide.high)
 
 
-def _distance(entry: ClosedEntry) -> FloatArray:
+def _moved(entry: ClosedEntry) -> FloatArray:
     mu = np.array([np.nan if value is None else float(value) for value in entry.replicas])
-    return np.abs(mu - float(entry.truth))
+    return mu - float(entry.truth)
+
+
+def smaller_distance(
+    of_baseline: tuple[float, FloatArray], of_model: tuple[float, FloatArray]
+) -> tuple[Interval, Interval]:
+    """Return by how much a bias is smaller than that of the baseline, |b_0| - |b|, with its intervals at `LEVELS`.
+
+    Args:
+        of_baseline: the bias of the baseline, and that of each replica [r].
+        of_model: the same of the model, in the same replicas.
+
+    Raises:
+        DataError: more than 5 % of the replicas are NaN.
+
+    """
+    value = abs(of_baseline[0]) - abs(of_model[0])
+    differences = np.abs(of_baseline[1]) - np.abs(of_model[1])
+    narrow, wide = (interval(value, value, differences, level) for level in LEVELS)
+    return narrow, wide

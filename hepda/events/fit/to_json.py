@@ -155,9 +155,8 @@ def half_interval(result: FitResult) -> float | None:
 def closed_entry(entry: Closed) -> dict[str, Any]:
     """Return a fit to pseudo-data, with its toys."""
     fit, toys = entry.fit, entry.toys
-    content = {
-        name: getattr(fit, name) for name in ("truth", "mu", "error", "low", "high", "pull", "sample_error", "why")
-    }
+    names = ("truth", "mu", "error", "low", "high", "pull", "sample_error", "goodness", "ndf", "why")
+    content = {name: getattr(fit, name) for name in names}
     if fit.sample_error is None and fit.why is None:
         content["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
@@ -198,7 +197,9 @@ def score_entry(entries: Sequence[Closed]) -> dict[str, Any]:
 
 def toys_entry(toys: ToyClosure | str) -> dict[str, Any]:
     """Return the results of the toys: bias, pulls, coverage, width of the interval."""
-    names = ("bias", "bias_error", "pull_mean", "pull_width", "coverage", "coverage_error", "width", "failed")
+    names = (
+        "bias", "bias_error", "pull_mean", "pull_width", "coverage", "coverage_error", "width", "winkler", "failed",
+    )  # fmt: skip
     if isinstance(toys, str):
         return dict.fromkeys(names) | {"toys": 0, "why": toys}
     return {name: getattr(toys, name) for name in names} | {"toys": len(toys.mu) + toys.failed}

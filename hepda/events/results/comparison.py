@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hepda.config.differences import differences
 from hepda.events.results.tables.cells import keys_of, quantity
+from hepda.events.results.tables.fit_seeds import seeds_tables
 from hepda.events.results.tables.sections import section_tables
 from hepda.kinds import FinishedRun, RunComparison
 from hepda.number_format import Cell, Quantity, Table, number
 from hepda.plotting.comparison import ComparisonPanel, Measurement
 from hepda.results.events import BiasEntry, EventMetrics, EventModel
+from hepda.results.fit_file import FitFile
 from hepda.results.record import quantity_in, quantity_of
+from hepda.runtime import run_directory
 
+log = logging.getLogger(__name__)
 SHIFT_AT = ("0.2", "0.3", "0.1", "0.5")
 """Signal efficiencies at which the shift is drawn: the first that every run has."""
 Place = tuple[str, str]
@@ -33,11 +39,35 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
     """Return the tables of all models of all runs, and the panels of separation and bias."""
     tables = section_tables(merged)
     tables["samples"].append(files_table(runs))
+    if fits := fits_over_seeds(runs):
+        tables["fit"] = [*tables.get("fit", []), *seeds_tables(fits, runs[0].metrics.baseline_model)]
     caption = (
         "Separation and bias of every model in every run, with 68 % intervals if available. Bars at KS distances: 95 "
         "% quantile for two samples of one generator. Shift: relative change of the efficiency."
     )
     return RunComparison(tables, panels(runs), "Separation and bias of all runs", caption, with_luminosity=True)
+
+
+def fits_over_seeds(runs: Sequence[FinishedRun[EventMetrics]]) -> list[FitFile]:
+    """Return the fits of all runs if they differ by their seed alone, else none.
+
+    Raises:
+        ConfigError: a fit.json is damaged.
+
+    """
+    keys = {difference.key for run in runs[1:] for difference in differences(runs[0].config, run.config)}
+    if keys != {"seed"}:
+        return []
+    fits = []
+    for run in runs:
+        content, stale = run_directory.read_fit(run.folder, run.folder)
+        for line in stale:
+            log.warning("%s: %s", run.folder, line)
+        if content is None:
+            return []
+        with run_directory.readable(run.folder / "fit.json"):
+            fits.append(FitFile.from_json(content))
+    return fits
 
 
 def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPanel]]:
