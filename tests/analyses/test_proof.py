@@ -1,0 +1,69 @@
+"""The rules of the proof, as analyses/tth/README.md words them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hepda.config import load_config
+from tests.events.fit.test_seeds import runs
+
+PROOF = Path(__file__).parents[2] / "analyses" / "tth" / "proof.py"
+
+
+@pytest.fixture(scope="module")
+def proof() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tth_proof", PROOF)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tth_proof"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_smallest_of_the_strengths_near_the_best_is_chosen(proof: ModuleType) -> None:
+    def points(*values: tuple[float, float, float]) -> list[object]:
+        return [proof.Point(strength, (bias - 0.01, bias + 0.01), error) for strength, bias, error in values]
+
+    none, weak, right, strong = (0, -0.3, 0.17), (400, -0.1, 0.175), (800, 0.08, 0.18), (1300, 0.05, 0.2)
+    assert proof.chosen(points(none, weak, right, strong)).strength == 400  # 1300 costs too much; 400 is near 800
+    assert proof.chosen(points(none, weak, (800, 0.06, 0.18))).strength == 800
+    assert proof.chosen(points(none, (400, -0.28, 0.17))).strength == 0
+    assert proof.chosen(points((0, -0.01, 0.17), (400, 0.0, 0.17))).strength == 0
+
+
+def test_the_size_of_an_ensemble_follows_from_the_noise(proof: ModuleType) -> None:
+    spread, size = proof.ensemble_size([1.0, 1.1, 0.9, 1.06, 0.94, 1.0])
+    assert spread == pytest.approx(0.07376, abs=1e-5) and size == 7  # (0.07376 / 0.03)^2 = 6.04
+    assert proof.ensemble_size([1.0, 1.01, 1.0])[1] == 3 and proof.ensemble_size([1.0, 1.5, 0.5])[1] == 15
+
+
+def test_the_configuration_of_the_tuning_has_every_strength_and_no_held_out_domain(proof: ModuleType) -> None:
+    config = load_config(PROOF.parents[2] / "configs" / "tth_tuning.yaml")
+    assert {sample.domain for sample in config.samples.values()} == {"simulation", "alternative"}
+    grid: dict[str, set[float]] = {}
+    for name, model in config.models.items():
+        domain = getattr(model, "domain", None)
+        if domain is not None:
+            method, _, strength = name.rpartition("_")
+            assert domain.strength == float(strength)
+            grid.setdefault(method, set()).add(domain.strength)
+    assert grid == {
+        "dann": {0, 400, 800, 1300, 2000}, "dann_process": {400, 800, 1300, 2000},
+        "dann_variations": {400, 800, 1300, 2000}, "dann_data": {0, 300, 1000, 2000}, "cramer": {30, 100, 300},
+    }  # fmt: skip
+
+
+def test_results_are_tables_of_every_model_and_domain(proof: ModuleType) -> None:
+    import numpy as np
+
+    moves = np.random.default_rng(0).normal(0, 0.05, 200)
+    fits = runs({"bdt": [-0.6, -0.5], "dann": [-0.1, -0.2]}, {"bdt": moves, "dann": moves})
+    bias, gain, quality = proof.results_tables(fits, "bdt").split("\n\n")
+    assert bias.splitlines()[-1].startswith("| dann | 0.170 | -0.15 ± 0.05 ± 0.05 (0.07) |")
+    assert "+0.40" in gain.splitlines()[-1] and gain.splitlines()[2] == "| bdt | – |"
+    assert quality.splitlines()[-1] == "| dann | 70, 1.00, 3.0 / 20 |"
