@@ -208,6 +208,9 @@ def apply(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Number of processes [training.processes].")
     ] = None,
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="torch, or onnx: the files that `hepda export --format onnx` wrote.")
+    ] = "torch",
 ) -> None:
     """Write the scores of all models of a run for every event of any files, as friends: same events, same order.
 
@@ -217,7 +220,9 @@ def apply(
     from hepda.workflows import apply as applying
 
     with _bars() as bars:
-        outcome = applying.apply(run, files, output, bars, kind=kind, sample=sample, processes=processes)
+        outcome = applying.apply(
+            run, files, output, bars, kind=kind, sample=sample, processes=processes, runtime=runtime
+        )
     entries, selected = (sum(record[key] for record in outcome.records) for key in ("entries", "selected"))
     for line in outcome.lines:
         typer.echo(line)
@@ -303,10 +308,10 @@ def compare(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    format_: Annotated[str, typer.Option("--format", help="latex, csv, text or workspace.")],
+    format_: Annotated[str, typer.Option("--format", help="latex, csv, text, workspace or onnx.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
 ) -> None:
-    """Write the tables of a run as LaTeX or CSV, or its fits as pyhf workspaces."""
+    """Write the tables of a run as LaTeX or CSV, its fits as pyhf workspaces, or its models as ONNX."""
     from hepda import export as exports
 
     files = exports.export(run, format_, output)

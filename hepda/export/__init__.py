@@ -15,10 +15,16 @@ EXPORTS = {
     "csv": "hepda.export.comma_separated:write",
     "text": "hepda.export.text:write",
     "workspace": "hepda.export.workspace:write",
+    "onnx": "hepda.export.onnx:write",
 }
 """Formats, `module:function`; a function writes a ExportedRun into a folder and returns the files."""
 
 Writer = Callable[[ExportedRun, Path], list[Path]]
+
+
+def default_output(run: Path, name: str) -> Path:
+    """Return the folder beside a run that a format is written to."""
+    return run.resolve().parent / f"{run.resolve().name}-{name}"
 
 
 def export(run: Path, name: str, output: Path | None = None) -> list[Path]:
@@ -39,7 +45,7 @@ def export(run: Path, name: str, output: Path | None = None) -> list[Path]:
     """
     if name not in EXPORTS:
         raise ConfigError(f"--format {name}: is no format. There are: {', '.join(EXPORTS)}.{nearest(name, EXPORTS)}")
-    folder = output or run.resolve().parent / f"{run.resolve().name}-{name}"
+    folder = output or default_output(run, name)
     if folder.exists():
         raise ConfigError(f"--output {folder}: exists already; name a new folder.")
     run_directory.check_writable(folder, "--output")

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from hepda.events.dataset.splits import fold_of
 from hepda.events.files.friend_trees import SUFFIX, TREE, branch_names, friend_file
 from hepda.events.files.locations import expand, is_remote
 from hepda.events.resolve import dataset_spec, model_specs, systematics_spec
+from hepda.events.specs import ModelSpec
+from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.friends import EventSpan, FriendFile, inspect_file, sample_for, shapes, spans
 from hepda.events.training.scoring import score_table
 from hepda.runtime import exchange, run_directory
@@ -62,12 +64,17 @@ class ScoringTask:
 
 @dataclass(frozen=True, slots=True)
 class ApplyInput:
-    """What all files share. stamp: checksum of the analysis file and of all models; kind: the format."""
+    """What all files share.
+
+    stamp: checksum of the analysis file and of all models; kind: the format; onnx: the folder of exported models that
+    score the events, None: the models of the run do.
+    """
 
     config: AnalysisConfig
     models: Path
     kind: str
     stamp: str
+    onnx: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ def apply(
     kind: str = "ttree",
     sample: str | None = None,
     processes: int | None = None,
+    runtime: str = "torch",
 ) -> ApplyOutcome:
     """Score `files` by the models of `run`; write one file of friends for each into `output`.
 
@@ -101,6 +109,8 @@ def apply(
         kind: the format of the friends, a key of `SUFFIX`.
         sample: the sample whose aliases and variables apply to the files; None: `sample_for` finds it for each file.
         processes: number of processes; None for those of the analysis.
+        runtime: what computes the scores: `torch` (and the libraries of the trees), or `onnx`, the files that
+            `hepda export --format onnx` wrote beside the run.
 
     Raises:
         ConfigError: `run` is not a run directory, `output` holds other files or the scores of another run, or two
@@ -113,6 +123,9 @@ def apply(
     if kind not in SUFFIX:
         raise ConfigError(f"--format {kind}: must be one of {', '.join(SUFFIX)}.")
     shared = _shared(run, kind)
+    if runtime != "torch":
+        exported = _exported(run, shared.config, runtime)
+        shared = replace(shared, onnx=exported, stamp=f"{shared.stamp}-{runtime}")
     branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(systematics_spec(shared.config)))))
     tasks = _tasks(shared.config, expand(files, "FILES"), output, kind, sample)
     clock = Clock(progress)
@@ -144,6 +157,19 @@ def _shared(run: Path, kind: str) -> ApplyInput:
         if path.is_file():
             value = zlib.crc32(path.read_bytes(), zlib.crc32(str(path.relative_to(run)).encode(), value))
     return ApplyInput(load_config(run / "config.yaml"), run / "models", kind, f"{value:08x}")
+
+
+def _exported(run: Path, config: AnalysisConfig, runtime: str) -> Path:
+    """Return the folder of the exported models of a run."""
+    if runtime != "onnx":
+        raise ConfigError(f"--runtime {runtime}: must be torch or onnx.")
+    from hepda.export import default_output
+    from hepda.export.onnx import scoring
+    from hepda.export.onnx.model import exported_model
+
+    folder = default_output(run, "onnx")
+    scoring.check_files((exported_model(config, spec, run) for spec in model_specs(config).values()), folder, run)
+    return folder
 
 
 def _tasks(
@@ -268,11 +294,20 @@ def _columns(shared: ApplyInput, span: EventSpan, variations: Sequence[str]) -> 
         scores = {name: np.full(n, np.nan, dtype=np.float32) for name in names}
         if part is not None and len(part.index):
             selected[part.index] = True
-            for name, score in score_table(models.values(), shared.models, part.table).items():
+            for name, score in _scores(shared, models, part.table).items():
                 scores[name][part.index] = score
         columns["selected" + ending] = selected
         columns |= {f"score_{name}{ending}": score for name, score in scores.items()}
     return columns
+
+
+def _scores(shared: ApplyInput, models: Mapping[str, ModelSpec], table: FeatureTable) -> dict[str, Array]:
+    """Return the score columns [n] of the events of a table."""
+    if shared.onnx is None:
+        return dict(score_table(models.values(), shared.models, table))
+    from hepda.export.onnx import scoring
+
+    return dict(scoring.score_table(models.values(), shared.onnx, table))
 
 
 def _absences(records: Sequence[dict[str, Any]]) -> list[str]:

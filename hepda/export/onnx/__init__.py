@@ -1,0 +1,43 @@
+"""The models of a run of events as ONNX, for the software of an experiment."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from hepda.config import AnalysisConfig
+from hepda.errors import ConfigError, MissingExtraError, replacing
+from hepda.export.finished_run import ExportedRun
+
+
+def write(run: ExportedRun, folder: Path) -> list[Path]:
+    """Write `<model>.onnx` for each model, checked against the trained one.
+
+    Raises:
+        ConfigError: the run is not one of events, a model has a part without a form in ONNX, or a file differs from its
+            model.
+        MissingExtraError: onnx or onnxruntime is not installed.
+
+    """
+    config = getattr(run.kind, "config", None)
+    if not isinstance(config, AnalysisConfig):
+        raise ConfigError(f"--format onnx: writes the models of events; {run.folder} is a run of another kind of data.")
+    for package in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "onnx", "--format onnx")
+    from hepda.events.resolve import model_specs
+    from hepda.export.onnx.check import check
+    from hepda.export.onnx.model import exported_model, onnx_model
+
+    contents = {}
+    for name, spec in model_specs(config).items():
+        exported = exported_model(config, spec, run.folder)
+        contents[name] = onnx_model(exported).SerializeToString()
+        check(exported, contents[name])
+    folder.mkdir(parents=True)
+    files = []
+    for name, content in contents.items():
+        files.append(folder / f"{name}.onnx")
+        with replacing(files[-1], ".onnx") as temporary:
+            temporary.write_bytes(content)
+    return files

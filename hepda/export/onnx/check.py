@@ -1,0 +1,155 @@
+"""A file of ONNX against the trainings that it was made of, before it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.adversarial import Collection, Network
+from hepda.baselines import bdt
+from hepda.config import BdtConfig
+from hepda.errors import ConfigError, MissingExtraError
+from hepda.events.dataset.splits import event_key, fold_of
+from hepda.events.training.objects import layout_of
+from hepda.events.training.probabilities import score_columns
+from hepda.export.onnx.model import AVERAGE, ExportedModel
+
+TOLERANCE = 1e-5
+"""Of a probability: float32 adds in another order."""
+_ROWS = 1000
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnEvents:
+    """Events that a file and the trainings score.
+
+    Attributes:
+        inputs: of the file, by name.
+        rows: what the trainings read [n, f].
+        key: the parts of the key [n].
+
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    rows: Floats
+    key: list[NDArray[np.int64]]
+
+
+def check(exported: ExportedModel, content: bytes, seed: int = 1) -> float:
+    """Compare a file with the trainings on random, extreme and missing features.
+
+    Args:
+        exported: the model.
+        content: of the file.
+        seed: of the features.
+
+    Returns:
+        The largest difference of an output.
+
+    Raises:
+        ConfigError: an output differs by more than `TOLERANCE`.
+        MissingExtraError: onnxruntime is not installed.
+
+    """
+    events = drawn_events(exported, _ROWS, seed)
+    found, expected = outputs_of(content, events.inputs), expected_outputs(exported, events)
+    largest = 0.0
+    for name, values in expected.items():
+        difference = np.abs(found[name].astype(np.float64) - values)
+        different = int(np.sum(~(difference <= TOLERANCE * np.maximum(1.0, np.abs(values)))))
+        if different:
+            raise ConfigError(
+                f"models.{exported.spec.name}: the output {name} of ONNX differs from the trained model for "
+                f"{different} of {len(values)} events, by up to {np.nanmax(difference):.2g}; nothing is written. "
+                "Please report it with the run's config.yaml."
+            )
+        largest = max(largest, float(difference.max()))
+    return largest
+
+
+def drawn_events(exported: ExportedModel, events: int, seed: int) -> DrawnEvents:
+    """Return events with features of all sizes, some of them extreme or missing, and keys of all integers."""
+    rng = np.random.default_rng(seed)
+    shape = events, len(exported.features)
+    size = rng.choice([0.1, 1.0, 10.0, 100.0, 1000.0, 1e6], size=shape, p=[0.15, 0.3, 0.2, 0.2, 0.1, 0.05])
+    features = (rng.normal(0.3, 1.0, shape) * size).astype(np.float32)
+    features[rng.random(shape) < 0.05] = exported.spec.missing
+    missing = rng.random(shape) < 0.05
+    limits = np.iinfo(np.int64)
+    key = [rng.integers(limits.min, limits.max, events, dtype=np.int64, endpoint=True) for _ in exported.key]
+    collections = layout_of(exported.spec).collections if exported.spec.collections else ()
+    objects = {collection.name: _drawn_objects(collection, events, rng) for collection in collections}
+    inputs: dict[str, NDArray[Any]] = {}
+    for name, (count, values) in objects.items():
+        inputs |= {name: values, f"{name}_count": count}
+    gaps = np.where(missing, np.float32(np.nan), features)
+    inputs |= {name: np.ascontiguousarray(gaps[:, i]) for i, name in enumerate(exported.features)}
+    inputs |= dict(zip(exported.key_inputs, key, strict=True))
+    known = np.where(missing, np.float32(exported.spec.missing), features)
+    parts = [np.concatenate([c[:, None], v.reshape(events, -1)], axis=1) for c, v in objects.values()]
+    return DrawnEvents(inputs, np.concatenate([*parts, known], axis=1, dtype=np.float32), key)
+
+
+def _drawn_objects(collection: Collection, events: int, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
+    """Return numbers of objects [n] (some events have none, some more than places) and features [n, size, k]."""
+    values = rng.normal(0, 2, (events, collection.size, len(collection.features)))
+    shape = values.shape[:2]
+    physical = {
+        "pt": 25 + rng.exponential(60, shape),
+        "mass": rng.exponential(10, shape),
+        "phi": rng.uniform(-math.pi, math.pi, shape),
+    }
+    for name, drawn in physical.items():
+        if (number := collection.component(name)) is not None:
+            values[..., number] = drawn
+    return rng.integers(0, collection.size + 3, events), values.astype(np.float32)
+
+
+def outputs_of(content: bytes, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.generic]]:
+    """Return all outputs [n] of a file by name.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "onnx", "--format onnx") from error
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def expected_outputs(exported: ExportedModel, events: DrawnEvents) -> dict[str, NDArray[np.float64]]:
+    """Return the outputs [n] by the trainings themselves."""
+    spec = exported.spec
+    by_fold = np.stack([_prediction(exported, events.rows, fold) for fold in range(spec.folds)])
+    fold = fold_of(event_key(*events.key), spec.folds)
+    outputs: dict[str, NDArray[np.float64]] = {"fold": fold.astype(np.float64)}
+    for prefix, scores in (("", by_fold[fold, np.arange(len(fold))]), (AVERAGE, by_fold.mean(axis=0))):
+        columns = score_columns(spec, scores.astype(np.float32))
+        for name, values in zip(exported.outputs, columns.values(), strict=True):
+            outputs[prefix + name] = values.astype(np.float64)
+    return outputs
+
+
+def _prediction(exported: ExportedModel, features: Floats, fold: int) -> NDArray[np.float64]:
+    """Return the mean over the members of a fold."""
+    spec, parts = exported.spec, []
+    if spec.parameter is not None:
+        features = np.concatenate([features, np.zeros((len(features), 1), dtype=np.float32)], axis=1)
+    for member in range(spec.members):
+        stem = f"fold{fold}-member{member}"
+        if isinstance(spec.section, BdtConfig):
+            parts.append(bdt.load(exported.folder, stem)[0].predict(features))
+        else:
+            parts.append(Network.load(exported.folder / f"{stem}.safetensors").predict(features, head="class"))
+    mean: NDArray[np.float64] = np.mean(np.asarray(parts, dtype=np.float64), axis=0)
+    return mean

@@ -1,0 +1,184 @@
+"""One ONNX file for each model of events: all folds and members, what is before them and what follows.
+
+Inputs are the features by name, float32 [n], in the recorded order, NaN where one is missing, and the numbers that
+identify an event, int64 [n]. A model of sets has its collections before them, float32 [n, objects, features], and the
+number of objects of each, int64 [n]. An event that a training saw belongs to a fold, which follows from its key; it is
+scored by the trainings that did not see it. The outputs `score`, `p_<class>` and the discriminants are those;
+`average_...` are the averages over all folds, for events that no training saw; `by_fold` has the predictions of every
+fold. A runtime computes only the outputs that it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+import hepda
+from hepda.adversarial import Network
+from hepda.baselines import bdt
+from hepda.baselines.forest import forest_of
+from hepda.config import AnalysisConfig, BdtConfig
+from hepda.errors import ConfigError
+from hepda.events.specs import ModelSpec
+from hepda.events.training.objects import layout_of
+from hepda.export.onnx.discriminants import discriminant
+from hepda.export.onnx.folds import fold
+from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, Graph
+from hepda.export.onnx.networks import network
+from hepda.export.onnx.sets import Events, events
+from hepda.export.onnx.trees import trees
+
+AVERAGE = "average_"
+"""Before the name of an output: the average over all folds."""
+BY_FOLD = "by_fold"
+"""Output [n, folds, k]: P(signal) (k = 1), or the probability of each class, by each fold's trainings."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedModel:
+    """A model of a run that is written.
+
+    Attributes:
+        spec: the model.
+        folder: of its trainings.
+        features: names of its features, in their order.
+        key: names of the branches that identify an event.
+        run: name of the analysis.
+
+    """
+
+    spec: ModelSpec
+    folder: Path
+    features: tuple[str, ...]
+    key: tuple[str, ...]
+    run: str
+
+    @property
+    def key_inputs(self) -> tuple[str, ...]:
+        """Return the names of the inputs of the key."""
+        return tuple(f"key_{name}" if name in self.features else name for name in self.key)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of the outputs of a fold: `score`, then the probabilities and discriminants."""
+        further = [column.removeprefix(f"{self.spec.name}.") for column in self.spec.columns[1:]]
+        return ("score", *further)
+
+
+def exported_model(config: AnalysisConfig, spec: ModelSpec, run: Path) -> ExportedModel:
+    """Return a model of a run directory."""
+    features = config.features if spec.features is None else spec.features
+    return ExportedModel(spec, run / "models" / spec.name, tuple(features), tuple(config.split.key), config.name)
+
+
+def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
+    """Return a model as ONNX.
+
+    Raises:
+        ConfigError: a part of the model has no form in ONNX here.
+        SourceError: a file of a training is missing or damaged.
+
+    """
+    spec, graph = exported.spec, Graph()
+    inputs = _inputs(graph, exported)
+    keys = [graph.input(name, INTEGER) for name in exported.key_inputs]
+    by_fold = [
+        graph.mean([_training(graph, inputs, exported, number, member) for member in range(spec.members)])
+        for number in range(spec.folds)
+    ]
+    of_fold = fold(graph, keys, spec.folds)
+    stacked = graph.concatenated([graph.add("Unsqueeze", part, graph.constant([1])) for part in by_fold])
+    for prefix, probability in (("", _selected(graph, stacked, of_fold, spec.folds)), (AVERAGE, graph.mean(by_fold))):
+        for name, value in _columns(graph, exported, probability).items():
+            graph.output(value, prefix + name, FLOAT)
+    graph.output(of_fold, "fold", INTEGER)
+    graph.output(stacked, BY_FOLD, FLOAT, spec.folds, max(1, len(spec.classes)))
+    return graph.model(spec.name, _about(exported), __doc__ or "")
+
+
+def _inputs(graph: Graph, exported: ExportedModel) -> Events:
+    """Add the inputs of features: collections, then the flat features, and the parameter at which events are scored."""
+    of = events(graph, layout_of(exported.spec).collections if exported.spec.collections else ())
+    columns = [graph.column(graph.input(name, FLOAT)) for name in exported.features]
+    flat = []
+    if columns:
+        matrix = graph.concatenated(columns)
+        missing = graph.constant(float(exported.spec.missing))
+        flat.append(graph.add("Where", graph.add("IsNaN", matrix), missing, matrix))
+    if exported.spec.parameter is not None:
+        flat.append(_zeros(graph, graph.inputs[0].name))
+    return replace(of, flat=graph.concatenated(flat) if flat else "")
+
+
+def _zeros(graph: Graph, matrix: str) -> str:
+    """Return a column [n, 1] of zeros for the rows of a matrix."""
+    rows = graph.add("Shape", matrix, start=0, end=1)
+    return graph.add("ConstantOfShape", graph.concatenated([rows, graph.constant([1])], axis=0))
+
+
+def _training(graph: Graph, inputs: Events, exported: ExportedModel, number: int, member: int) -> str:
+    """Return the probabilities of one training."""
+    stem = f"fold{number}-member{member}"
+    try:
+        if isinstance(exported.spec.section, BdtConfig):
+            return trees(graph, inputs.flat, forest_of(bdt.load(exported.folder, stem)[0]))
+        return network(graph, inputs, Network.load(exported.folder / f"{stem}.safetensors"))
+    except ConfigError as error:
+        raise ConfigError(f"models.{exported.spec.name}: {error}") from error
+
+
+def _selected(graph: Graph, stacked: str, of_fold: str, folds: int) -> str:
+    """Return the probabilities [n, k] of the fold of each event, of those of all folds [n, folds, k]."""
+    own = graph.add("Equal", graph.column(of_fold), graph.constant(np.arange(folds)[None]))
+    chosen = graph.add("Where", graph.add("Unsqueeze", own, graph.constant([2])), stacked, graph.constant(0.0))
+    return graph.add("ReduceSum", chosen, graph.constant([1]), keepdims=0)
+
+
+def _columns(graph: Graph, exported: ExportedModel, probability: str) -> Mapping[str, str]:
+    """Return the outputs [n] by name."""
+    spec = exported.spec
+    if not spec.classes:
+        return {"score": graph.of_column(probability, 0)}
+    further = {f"p_{name}": graph.of_column(probability, number) for number, name in enumerate(spec.classes)}
+    known = dict(further)
+    for name, text in spec.discriminants.items():
+        further[name] = discriminant(graph, name, text, known)
+    if spec.section.score is not None:
+        bounds = graph.constant(0.0), graph.constant(1.0)
+        return {"score": graph.add("Clip", further[spec.section.score], *bounds)} | further
+    signals = [known[f"p_{name}"] for name in spec.grouping.signal]
+    total = signals[0] if len(signals) == 1 else graph.add("Sum", *signals)
+    return {"score": graph.add("Min", total, graph.constant(1.0))} | further
+
+
+def checksum(folder: Path) -> str:
+    """Return the SHA-256 of all files of the trainings of a model."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _about(exported: ExportedModel) -> dict[str, str]:
+    spec = exported.spec
+    return {
+        "hepda": hepda.__version__,
+        "analysis": exported.run,
+        "model": spec.name,
+        "features": json.dumps(list(exported.features)),
+        "missing": json.dumps(spec.missing),
+        "key": json.dumps(list(exported.key_inputs)),
+        "folds": json.dumps(spec.folds),
+        "networks_per_fold": json.dumps(spec.members),
+        "classes": json.dumps(list(spec.classes)),
+        "outputs": json.dumps(list(exported.outputs)),
+        "opset": json.dumps(OPSET),
+        "trainings": checksum(exported.folder),
+        "fold_rule": "splitmix64 of the key: k = 0, then k = mix(k ^ mix(part)) for each part; fold = k mod folds",
+    }
