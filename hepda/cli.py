@@ -50,7 +50,6 @@ Draw = Annotated[
         "--plots",
         help="Figures to draw: none, few (a first look, PNG) or all (PNG and PDF). `hepda report RUN --plots all` "
         "draws the others later.",
-        show_choices=False,
     ),
 ]
 PlotFolder = Annotated[

@@ -79,7 +79,8 @@ def roc_curves(run: TableFigureData) -> Iterator[Drawing]:
             yield Drawing(
                 "separation", file_name("roc", domain, name), f"ROC curves, {domain}: {name} against the rest",
                 "Rows that no training saw; bands: 68 % of bootstrap replicas; below, the ratio to "
-                f"{reference}.", plot, first=number < 2,
+                f"{reference}.", plot,
+                first=number < 2 and code == shown_classes(run.table)[0],
             )  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def confusions(run: TableFigureData) -> Iterator[Drawing]:
                 lambda counts=quality.confusion, title=title, domain=domain: Plot.of(  # type: ignore[misc]
                     images.confusion_figure, counts, classes=run.table.classes, title=f"{title}, {domain}"
                 ),
+                first=domain in run.table.domains[:2],
             )  # fmt: skip
 
 
@@ -148,7 +150,7 @@ def scores(run: TableFigureData) -> Iterator[Drawing]:
                     "domains", file_name("score", title, name, *(["all"] if len(groups) > 1 and rows == "all" else [])),
                     f"Probability of {name} by domain, {title}",
                     f"Of {what}, each domain normalised to unit area; below, the ratio to the source.", plot,
-                    first=True,
+                    first=code == shown_classes(table)[0],
                 )  # fmt: skip
 
 

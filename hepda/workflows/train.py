@@ -275,7 +275,7 @@ def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: C
     training = training_metrics(config, record)
     context = RunContext(run, training, histories, best_epochs, processes_of(config), clock.progress.step)
     with clock("evaluate"):
-        metrics = kind.measure(scores, context)
+        metrics: RunMetrics = kind.measure(scores, context)
         texts = kind.figures(scores, context)
         run_directory.write_json(run / "metrics.json", metrics.to_json())
         drawing.record(run, "evaluate", texts)

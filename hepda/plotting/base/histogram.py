@@ -112,7 +112,7 @@ def _bin_numbers(x: Floats, edges: Floats) -> NDArray[np.intp]:
     if np.allclose(np.diff(edges), width, rtol=1e-9, atol=0.0):
         with np.errstate(over="ignore"):
             scaled = np.clip(np.floor((x - edges[0]) / width), -1.0, last)
-        number = scaled.astype(np.intp)
+        number: NDArray[np.intp] = scaled.astype(np.intp)
         number -= (number >= 0) & (x < edges[np.maximum(number, 0)])
         number += (number < last) & (x >= edges[np.minimum(number + 1, last)])
     else:

@@ -40,7 +40,7 @@ def draw_stack(
     totals = [histograms[0]]
     for part in histograms[1:]:
         totals.append(totals[-1] + part)
-    bottoms = [0.0, *(total.sumw for total in totals)]
+    bottoms: list[Floats | float] = [0.0, *(total.sumw for total in totals)]
     for total, bottom, label, colour in reversed(list(zip(totals, bottoms, labels, colours, strict=False))):
         add_steps(
             axes, total.sumw, total.edges, baseline=bottom, fill=True, label=label, facecolor=colour,
@@ -57,7 +57,8 @@ def add_steps(
 
     To search every corner of the outline for the limits would take most of the time of adding it.
     """
-    steps = StepPatch(values, edges, baseline=baseline, orientation="vertical", fill=fill, **look)
+    below: Any = baseline  # the stubs of matplotlib allow only a number
+    steps = StepPatch(values, edges, baseline=below, orientation="vertical", fill=fill, **look)
     axes.add_artist(steps)
     return steps
 

@@ -121,7 +121,7 @@ class Canvas(FigureCanvasAgg):
 
     def get_renderer(self) -> RendererAgg:
         """Return the renderer of the size of the figure."""
-        renderer: RendererAgg = super().get_renderer()
+        renderer: RendererAgg = super().get_renderer()  # type: ignore[no-untyped-call]
         Canvas._formulas = Canvas._formulas or renderer.mathtext_parser
         renderer.mathtext_parser = Canvas._formulas
         return renderer

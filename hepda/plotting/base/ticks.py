@@ -6,14 +6,15 @@ into them. The positions are still those of the locators of the axis, and the ma
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.backend_bases import RendererBase
-from matplotlib.lines import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP, Line2D
+from matplotlib.lines import Line2D
+from matplotlib.markers import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP
 
 _MARKS = {
     ("x", "in"): (TICKUP, TICKDOWN), ("x", "out"): (TICKDOWN, TICKUP),
@@ -25,18 +26,20 @@ _MARKS = {
 class TickMarks(Artist):
     """The ticks of one axis that have no labels: `which` is minor or major."""
 
-    def __init__(self, axis: Axis, which: str) -> None:
+    def __init__(self, axis: Axis, which: Literal["major", "minor"]) -> None:
         super().__init__()
-        self._axis, self._which = axis, which
+        self._axis = axis
+        self._which: Literal["major", "minor"] = which
+        settings: Any = mpl.rcParams
         self._name = "x" if isinstance(axis, XAxis) else "y"
         prefix = f"{self._name}tick"
         sides = ("bottom", "top") if self._name == "x" else ("left", "right")
         self._usual: dict[str, Any] = {
-            **{side: mpl.rcParams[f"{prefix}.{which}.{side}"] and mpl.rcParams[f"{prefix}.{side}"] for side in sides},
-            "length": mpl.rcParams[f"{prefix}.{which}.size"],
-            "width": mpl.rcParams[f"{prefix}.{which}.width"],
-            "color": mpl.rcParams[f"{prefix}.color"],
-            "direction": mpl.rcParams[f"{prefix}.direction"],
+            **{side: settings[f"{prefix}.{which}.{side}"] and settings[f"{prefix}.{side}"] for side in sides},
+            "length": settings[f"{prefix}.{which}.size"],
+            "width": settings[f"{prefix}.{which}.width"],
+            "color": settings[f"{prefix}.color"],
+            "direction": settings[f"{prefix}.direction"],
         }
         self._sides = sides
         self.set_in_layout(False)
@@ -68,7 +71,7 @@ class TickMarks(Artist):
                 color=options["color"],
                 transform=transform,
             )
-            line.set_figure(axes.get_figure(root=False))
+            line.axes = axes
             line.draw(renderer)
 
 
