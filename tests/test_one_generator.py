@@ -66,9 +66,9 @@ def test_it_ends_with_metrics_figures_and_a_report_that_has_nothing_empty(traine
 def test_evaluate_fit_and_apply_follow(trained, tmp_path):
     _, path, run, _ = trained
     before = json.loads((run / "metrics.json").read_text())
-    assert run_cli("evaluate", run, "--plots-folder", tmp_path / "plots")[::2] == (0, "")
+    assert run_cli("evaluate", run, "--plots", "none")[::2] == (0, "")
     assert json.loads((run / "metrics.json").read_text())["models"] == before["models"]
-    status, _, err = run_cli("fit", run, "--toys", 5, "--processes", 1, "--plots-folder", tmp_path / "plots")
+    status, _, err = run_cli("fit", run, "--toys", 5, "--processes", 1, "--plots", "all")
     assert (status, err) == (0, "")
     fitted = json.loads((run / "fit.json").read_text())
     assert list(nulls_without_why(fitted)) == []

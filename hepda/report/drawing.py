@@ -24,7 +24,7 @@ Data = TypeVar("Data")
 """The type of the data of the figures of a kind."""
 Result = TypeVar("Result")
 
-WORTH_PROCESSES = 12
+WORTH_PROCESSES = 24
 """Number of figures from which on further processes, which have to start, finish earlier than this one."""
 
 

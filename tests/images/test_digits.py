@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     words = ("seeds=2", "training.processes=1", "training.epochs=25", "evaluation.embedding.images=60")
     status = main([
-        "train", "--config", "digits.yaml", "--output", str(folder / "run"), "--plots-folder", str(folder / "plots"),
+        "train", "--config", "digits.yaml", "--output", str(folder / "run"), "--plots", "all",
         *(part for word in words for part in ("--set", word)),
     ])  # fmt: skip
     assert status == 0

@@ -245,10 +245,12 @@ def test_a_full_disk_is_not_taken_for_a_bad_figure(page: Path, tmp_path: Path, m
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hepda.plotting.base.style.write_atomically", full)
+    monkeypatch.setattr("hepda.report.drawing.write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         train(page, tmp_path / "run")
-    assert exchange.resumable(tmp_path / "run") and not exchange.is_finished(tmp_path / "run")
+    run = tmp_path / "run"
+    assert exchange.is_finished(run) and not exchange.resumable(run)  # the numbers are complete without the figures
+    assert "2 figures are not drawn" in (run / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Figures of the inputs: stacked simulation against data, one figure per feature and one for all.
+"""Figures of the inputs: stacked simulation against data, one figure per feature.
 
 The stacked figure of a score (`shapes.stacked_score`) is the same drawing with a blinded range.
 """
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +17,6 @@ from hepda.errors import DataError
 from hepda.plotting.base.histogram import Floats, Histogram, choose_edges, hidden_bins, histogram, ratio
 from hepda.plotting.base.panels import draw_band, draw_line, draw_points, draw_stack, finish_ratio, hide_region
 from hepda.plotting.base.style import (
-    DPI,
-    PAGE,
-    Canvas,
     Label,
     axes_label,
     domain_colours,
@@ -179,8 +175,8 @@ def feature_figure(feature: Feature | FilledFeature, *, label: Label | None = No
     filled = feature if isinstance(feature, FilledFeature) else fill(feature)
     total = filled.total
     drawn, main, below = ratio_figure()
-    _draw_main(main, filled, total, log=log)
-    compared, colours = _draw_ratio(below, filled, total)
+    draw_main(main, filled, total, log=log)
+    compared, colours = draw_ratio(below, filled, total)
     ratio_label = "Data / sim." if filled.data is not None and not filled.others else "Ratio to sim."
     finish_ratio(below, compared, colours=colours, label=ratio_label, xlabel=filled.label)
     scale_counts(main, _count_label(filled.edges, filled.label))
@@ -192,85 +188,6 @@ def feature_figure(feature: Feature | FilledFeature, *, label: Label | None = No
         hide_region(main, _hidden_range(filled), text_top=legend_bottom(legend) - 0.04)
         hide_region(below, _hidden_range(filled))
     return drawn
-
-
-@styled
-def overview_figure(
-    features: Sequence[Feature | FilledFeature], *, label: Label | None = None, columns: int = 5
-) -> Figure:
-    """Draw all features on one page: a small panel and a small ratio each, one legend for all, no empty panel.
-
-    Args:
-        features: the quantities and their samples, or their histograms.
-        label: label over the axes.
-        columns: number of columns.
-
-    Raises:
-        DataError: there are no features.
-
-    """
-    if not features:
-        raise DataError("an overview needs at least one feature; name some")
-    columns = min(columns, len(features))
-    rows = -(-len(features) // columns)
-    width, cell, head = PAGE * columns / 5 if columns < 5 else PAGE, 1.42, 0.44
-    width = max(width, PAGE / 2)
-    height = rows * cell + head + 0.05
-    drawn = Figure(figsize=(width, height))
-    Canvas(drawn)
-    entries: dict[str, Artist] = {}
-    for index, feature in enumerate(features):
-        main, below = _small_panels(drawn, *divmod(index, columns), columns, (width, height, cell, head))
-        filled = feature if isinstance(feature, FilledFeature) else fill(feature)
-        total = filled.total
-        _draw_main(main, filled, total, log=False, scaled_signal=False)
-        compared, colours = _draw_ratio(below, filled, total)
-        first = index % columns == 0
-        finish_ratio(below, compared, colours=colours, label="", xlabel="")
-        if first:
-            main.set_ylabel("Events / bin", fontsize=6, labelpad=3.5)
-            below.set_ylabel("Ratio", fontsize=6, labelpad=0, loc="center")
-            below.yaxis.set_label_coords(-0.2 / (below.get_position().width * width), 0.5)
-        below.set_xlabel(filled.label, fontsize=6, labelpad=1, loc="right")
-        _fit_label(below, (width - 0.05) / columns - 0.08)
-        main.tick_params(labelleft=False, labelbottom=False)
-        below.tick_params(labelsize=5.5, pad=1.5)
-        handles, labels = main.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    drawn.legend(
-        list(entries.values()),
-        list(entries),
-        loc="upper center",
-        ncols=min(len(entries), 7),
-        bbox_to_anchor=(0.5, 1 - 0.2 / height),
-        fontsize=7,
-    )
-    if label is not None:
-        drawn.text(0.2 / width, 1 - 0.05 / height, label.status, weight="bold", va="top")
-        drawn.text(1 - 0.1 / width, 1 - 0.05 / height, label.right, ha="right", va="top")
-    return drawn
-
-
-def _fit_label(axes: Axes, width: float) -> None:
-    """Shrink the label of x until it is no wider than `width` (inches), so that neighbouring labels do not overlap."""
-    text = axes.xaxis.label
-    wide = text.get_window_extent().width / DPI
-    if wide > width:
-        text.set_fontsize(float(text.get_fontsize()) * width / wide)
-
-
-def _small_panels(
-    drawn: Figure, row: int, column: int, columns: int, sizes: tuple[float, float, float, float]
-) -> tuple[Axes, Axes]:
-    width, height, cell, head = sizes
-    wide = (width - 0.05) / columns
-    left = (0.05 + column * wide + 0.26) / width
-    bottom = height - head - (row + 1) * cell + 0.32
-    box_width = (wide - 0.42) / width  # room on the right for half of a number at the end of the axis
-    inner = cell - 0.38
-    below = drawn.add_axes((left, bottom / height, box_width, 0.3 * inner / height))
-    main = drawn.add_axes((left, (bottom + 0.33 * inner) / height, box_width, 0.67 * inner / height), sharex=below)
-    return main, below
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -352,7 +269,17 @@ def _without(sample: FilledSample, hidden: NDArray[np.bool_]) -> FilledSample:
     return replace(sample, histogram=seen)
 
 
-def _draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool, scaled_signal: bool = True) -> None:
+def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool, scaled_signal: bool = True) -> None:
+    """Draw the stack, the scaled signal, the alternatives and the data, and set the limits.
+
+    Args:
+        main: the axes.
+        filled: the histograms.
+        total: the sum of the stack.
+        log: whether y is logarithmic.
+        scaled_signal: whether the signal is drawn again, as a line at a visible scale.
+
+    """
     stack = filled.stack
     draw_stack(main, [s.histogram for s in stack], [s.name for s in stack], [s.colour for s in stack])
     top = filled.top
@@ -374,7 +301,7 @@ def _draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool
         main.set_ylim(0.0, 1.08 * top)
 
 
-def _draw_ratio(below: Axes, filled: FilledFeature, total: Histogram) -> tuple[list[Histogram], list[str]]:
+def draw_ratio(below: Axes, filled: FilledFeature, total: Histogram) -> tuple[list[Histogram], list[str]]:
     """Draw what is compared with the total, and return it with its colours.
 
     If nothing is compared, the total itself is returned, so that its band sets the range.

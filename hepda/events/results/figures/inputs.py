@@ -8,7 +8,7 @@ import numpy as np
 
 from hepda.events.results.figure_data import FigureData, axis
 from hepda.plotting.base.plot import Plot
-from hepda.plotting.scores import features
+from hepda.plotting.scores import features, overview
 from hepda.report.drawing import Drawing
 
 
@@ -53,7 +53,7 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
     yield Drawing(
         "inputs", "features_overview", "All inputs",
         f"{run.contents(data=not hidden)}; lower panels: ratios to the simulation.",
-        lambda: Plot.of(features.overview_figure, filled.all(), label=label),
+        lambda: Plot.of(overview.overview_figure, filled.all(), label=label),
         first=True,
     )  # fmt: skip
     for number, name in enumerate(run.table.names):
