@@ -13,6 +13,7 @@ import importlib
 import json
 import math
 import sys
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -84,7 +85,7 @@ class Plot:
             function = _checked(content["function"], lambda found: hasattr(found, DRAWS))
             arguments = [_decode(value) for value in content["arguments"]]
             options = {name: _decode(value) for name, value in content["options"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ImportError, zlib.error) as error:
             raise DataError(f"the data of the figure cannot be read ({type(error).__name__}: {error})") from error
         return cls(function, arguments, options)
 
@@ -159,7 +160,7 @@ def _encode_array(values: np.ndarray[Any, Any]) -> Json:
     kind = values.dtype.kind
     about = {"dtype": values.dtype.str, "shape": list(values.shape)}
     if kind == "u" and values.dtype.itemsize == 1:  # pixels
-        return {"$bytes": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii"), **about}
+        return {"$pixels": base64.b64encode(zlib.compress(values.tobytes())).decode("ascii"), **about}
     if kind not in "biufU":
         raise TypeError(f"a figure cannot be kept with an array of type {values.dtype}")
     numbers = values.ravel().tolist()
@@ -186,8 +187,9 @@ def _decode(value: Json) -> Any:
             return {_decode(key): _decode(item) for key, item in content}
         case "$array":
             return np.array(content, dtype=np.dtype(value["dtype"])).reshape(value["shape"])
-        case "$bytes":
-            return np.frombuffer(base64.b64decode(content), dtype=np.dtype(value["dtype"])).reshape(value["shape"])
+        case "$pixels":
+            pixels = np.frombuffer(zlib.decompress(base64.b64decode(content)), dtype=np.dtype(value["dtype"]))
+            return pixels.reshape(value["shape"])
         case "$record":
             kind = _checked(content, lambda found: issubclass(found, Record))
             return kind.from_json(_decode(value["content"]))
