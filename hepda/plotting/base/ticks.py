@@ -16,7 +16,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP
 
-_MARKS = {
+_MARKS: dict[tuple[str, str], tuple[Any, Any]] = {
     ("x", "in"): (TICKUP, TICKDOWN), ("x", "out"): (TICKDOWN, TICKUP),
     ("y", "in"): (TICKRIGHT, TICKLEFT), ("y", "out"): (TICKLEFT, TICKRIGHT),
 }  # fmt: skip
