@@ -12,6 +12,7 @@ import typer
 
 from hepda.datasets.cli import data
 from hepda.errors import HepdaError, disk_full_message, is_full
+from hepda.runtime.plots import PlotOptions, Plots
 
 if TYPE_CHECKING:
     from hepda.runtime.console import Bars
@@ -43,8 +44,16 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the analysis file; repeatable."),
 ]
-Plots = Annotated[
-    Path | None, typer.Option("--plots", help="Second folder for the figures [plots/<name> for runs/<name>].")
+Draw = Annotated[
+    Plots,
+    typer.Option(
+        "--plots",
+        help="Figures to draw: none, few (a first look, PNG) or all (PNG and PDF). `hepda report RUN --plots all` "
+        "draws the others later.",
+    ),
+]
+PlotFolder = Annotated[
+    Path | None, typer.Option("--plots-folder", help="Second folder for the figures [plots/<name> for runs/<name>].")
 ]
 Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu or cuda.")]
 Memory = Annotated[
@@ -65,7 +74,8 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Read the files withou
 def train(
     config: Config,
     output: Annotated[Path | None, typer.Option("--output", help="Run directory [runs/<name>].")] = None,
-    plots: Plots = None,
+    plots: Draw = Plots.FEW,
+    plots_folder: PlotFolder = None,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[
@@ -92,7 +102,7 @@ def train(
     run = output or Path("runs") / loaded.name
     with _bars() as bars:
         outcome = analysis.train(
-            loaded, run, plots, bars, resume=resume, overwrite=overwrite, device=device,
+            loaded, run, PlotOptions(plots, plots_folder), bars, resume=resume, overwrite=overwrite, device=device,
             resources=_resources(run.parent, memory, cluster, cache, no_cache),
         )  # fmt: skip
     _print_outcome(outcome, bars)
@@ -144,7 +154,8 @@ def init(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    plots: Plots = None,
+    plots: Draw = Plots.FEW,
+    plots_folder: PlotFolder = None,
     memory: Memory = None,
     cluster: Cluster = None,
     cache: Cache = None,
@@ -155,8 +166,23 @@ def evaluate(
 
     resources = _resources(run.parent, memory, cluster, cache, no_cache)
     with _bars() as bars:
-        outcome = analysis.evaluate(run, plots, bars, resources)
+        outcome = analysis.evaluate(run, PlotOptions(plots, plots_folder), bars, resources)
     _print_outcome(outcome, bars)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    plots: Draw = Plots.FEW,
+    plots_folder: PlotFolder = None,
+) -> None:
+    """Draw figures of a run that are not drawn yet, and write its report again; nothing is trained or evaluated."""
+    from hepda.workflows import report as reports
+
+    with _bars() as bars:
+        outcome = reports.report(run, PlotOptions(plots, plots_folder), bars)
+    left = f", {outcome.left} are not" if outcome.left else ""
+    typer.echo(f"{outcome.drawn} figures are drawn{left}\nreport: {outcome.report}")
 
 
 @app.command()
@@ -174,7 +200,8 @@ def fit(
     ] = 200,
     models: Annotated[str | None, typer.Option("--models", help="Only these names, separated by commas.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for the results [the run].")] = None,
-    plots: Plots = None,
+    plots: Draw = Plots.FEW,
+    plots_folder: PlotFolder = None,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Number of processes [training.processes].")
     ] = None,
@@ -187,7 +214,9 @@ def fit(
     from hepda.events.fit.summary import summary_table
     from hepda.workflows import fit as fits
 
-    options = fits.FitOptions(toys, bootstrap, _names(models), output, plots, processes, config)
+    options = fits.FitOptions(
+        toys, bootstrap, _names(models), output, PlotOptions(plots, plots_folder), processes, config
+    )
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
     bars.table(summary_table(outcome.fits))
@@ -252,6 +281,7 @@ def scan(
         int | None, typer.Option("--guided", min=1, help="Number of optuna trials instead of a grid.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for the scan [runs/<name>-scan].")] = None,
+    plots: Draw = Plots.FEW,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Number of processes [training.processes].")
     ] = None,
@@ -274,7 +304,7 @@ def scan(
     options = scanning.ScanOptions(
         config, tuple(set_ or ()), tuple(vary or ()), seeds, _names(models), _names(methods),
         scanning.Criterion(criterion, tolerance), guided, output, processes, device,
-        _resources(output.parent if output else Path("runs"), memory, cluster, cache, no_cache),
+        _resources(output.parent if output else Path("runs"), memory, cluster, cache, no_cache), plots,
     )  # fmt: skip
     with _bars() as bars:
         outcome = scanning.scan(options, bars)
@@ -293,12 +323,13 @@ def scan(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, two or more.")],
     output: Annotated[Path, typer.Option("--output", help="Output page.")] = Path("compare.html"),
+    plots: Draw = Plots.FEW,
 ) -> None:
     """Compare several runs: tables and figure of all their models, and where files and configs differ."""
     from hepda.workflows import compare as comparison
 
     bars = _bars()
-    outcome = comparison.compare(runs, output)
+    outcome = comparison.compare(runs, output, plots)
     bars.table(outcome.table)
     for line in outcome.warnings:
         typer.echo(line)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hepda.config import AnyConfig
     from hepda.number_format import Table
     from hepda.plotting.comparison import ComparisonPanel
-    from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.report.drawing import FigureTexts
     from hepda.results.metrics import RunMetrics
     from hepda.runtime.jobs import TrainingJob, TrainingResult
     from hepda.runtime.resources import Resources
@@ -84,7 +84,7 @@ class RunComparison:
 
 
 class KindOf(ABC, Generic[Metrics]):
-    """The data of one analysis: loaded, given to trainings, evaluated and drawn.
+    """The data of one analysis: loaded, given to trainings, and evaluated.
 
     Scores are arrays by model; the kind defines what a row of them is.
     """
@@ -148,10 +148,8 @@ class KindOf(ABC, Generic[Metrics]):
         """Return all numbers of a run: metrics.json, which begins with `hepda.results.metrics.head`."""
 
     @abstractmethod
-    def draw(self, scores: Scores, context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Draw every figure into `folder`, PNG and PDF, after `measure`; return those of the report, and those that
-        could not be drawn.
-        """
+    def figures(self, scores: Scores, context: RunContext) -> FigureTexts:
+        """Return the data of every figure, after `measure`; what is drawn of them, and when, is not of the kind."""
 
     def held_out(self) -> tuple[str, ...]:
         """Return the domains that nothing is trained on; every evaluation of them is counted as a look."""

@@ -48,8 +48,9 @@ def run_cli(*arguments):
 def train(folder, config, *overrides, name="run"):
     """Overrides are KEY=VALUE; words that begin with -- are options."""
     options = [word for word in overrides if word.startswith("--")]
+    options += [] if any(word.startswith("--plots=") for word in options) else ["--plots=none"]
     return run_cli(
-        "train", "--config", config, "--output", folder / name, "--plots", folder / f"{name}-plots", *options,
+        "train", "--config", config, "--output", folder / name, "--plots-folder", folder / f"{name}-plots", *options,
         *sets(*SMALL, *(word for word in overrides if word not in options)),
     )  # fmt: skip
 
@@ -83,7 +84,7 @@ def ntuples(tmp_path_factory):
 def done(ntuples, tmp_path_factory):
     """A finished run: its folder, metrics, scores as columns, and what was printed."""
     folder = tmp_path_factory.mktemp("done")
-    status, out, err = train(folder, ntuples)
+    status, out, err = train(folder, ntuples, "--plots=all")
     assert (status, err) == (0, "")
     metrics = json.loads((folder / "run" / "metrics.json").read_text())
     table = pq.read_table(folder / "run" / "scores.parquet")
@@ -132,7 +133,8 @@ def test_a_run_leaves_every_file_that_is_promised(done):
         }, model  # fmt: skip
         assert list((run / "models" / model).glob(f"*.{suffix}")), model
     plots = run / "plots"
-    assert {path.name for path in plots.iterdir()} == {path.name for path in (run.parent / "run-plots").iterdir()}
+    copied = {path.name for path in (run.parent / "run-plots").iterdir()}
+    assert {path.name for path in plots.iterdir()} == {*copied, "data"}
     drawn = {path.stem for path in plots.glob("*.png")}
     assert drawn == {path.stem for path in plots.glob("*.pdf")}
     assert drawn >= {
@@ -241,21 +243,20 @@ def test_evaluate_gives_the_same_numbers_from_the_saved_scores(done, tmp_path):
     before = (run / "metrics.json").read_bytes()
     (run / "metrics.json").unlink()
     (run / "report.html").unlink()
-    status, out, err = run_cli("evaluate", run, "--plots", tmp_path / "plots")
+    status, out, err = run_cli("evaluate", run, "--plots-folder", tmp_path / "plots")
     assert (status, err) == (0, "") and "AUC" in out
     assert (run / "metrics.json").read_bytes() == before
     assert (run / "report.html").is_file() and (tmp_path / "plots" / "roc_simulation.pdf").is_file()
     # Files that have changed since are not those of the scores.
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("(n_jets >= 5)", "(n_jets >= 6)"))
-    assert_refused(run_cli("evaluate", run, "--plots", tmp_path / "plots"), "are not those of", "Train again")
+    assert_refused(run_cli("evaluate", run, "--plots-folder", tmp_path / "plots"), "are not those of", "Train again")
     (run / "config.yaml").write_text(text.replace("  bdt:", "  other:"))
     assert_refused(run_cli("evaluate", run), "no scores of the model 'other'")
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_strength_zero_is_no_adversary(done, ntuples, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])  # the figures of the same scores are the same
     for name, override in (("same", "seed=1"), ("zero", "models.dann.domain.strength=0")):
         assert train(tmp_path, ntuples, override, name=name)[0] == 0
     run, metrics, _, _ = done
@@ -516,7 +517,7 @@ def heed_interrupts() -> None:
 
 
 def start(ntuples, folder, *more):
-    arguments = ["train", "--config", ntuples, "--output", folder / "run", "--plots", folder / "plots", *more]
+    arguments = ["train", "--config", ntuples, "--output", folder / "run", "--plots", "none", *more]
     over = sets(*SMALL[1:], "training.processes=2", "training.epochs=400", "evaluation.probes=false")
     over += sets("models.bdt.iterations=2", "training.batch_size=64")
     return subprocess.Popen(
@@ -588,7 +589,6 @@ def test_no_worker_outlives_the_command(going, number):
 @pytest.mark.slow
 def test_a_training_that_fails_costs_no_other_and_only_what_changes_is_trained_again(ntuples, tmp_path, monkeypatch):
     """A learning rate at which any training diverges: its models are named, and no other is lost."""
-    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])
     over = ("training.epochs=2", "evaluation.probes=false", "models.network.ensemble=1", "models.dann.ensemble=1")
     diverging = "models.dann.training.learning_rate=1e30"
     status, out, err = train(tmp_path, ntuples, *over, diverging)
@@ -619,7 +619,6 @@ def test_a_training_that_fails_costs_no_other_and_only_what_changes_is_trained_a
 
 @pytest.mark.slow
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])
     over = ("training.epochs=4", "evaluation.probes=false")
     assert train(tmp_path, ntuples, *over, name="whole")[0] == 0
     seen, step = [], analysis.run_jobs
@@ -638,7 +637,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, mo
     assert list((tmp_path / "parts").glob(".work/*/network-fold0-member0.checkpoint"))
     monkeypatch.setattr("hepda.workflows.train.run_jobs", step)
     words = [
-        "train", "--config", ntuples, "--output", tmp_path / "parts", "--plots", tmp_path / "p", "--resume",
+        "train", "--config", ntuples, "--output", tmp_path / "parts", "--plots", "none", "--resume",
         *sets(*SMALL, *over),
     ]  # fmt: skip
     status, out, _ = run_cli(*words)

@@ -24,8 +24,10 @@ from hepda.events import steps
 from hepda.events.dataset import contents
 from hepda.events.kind import EventsKind
 from hepda.events.resolve import dataset_spec
+from hepda.report.drawing import FigureTexts
 from hepda.results.events import EventMetrics
 from hepda.runtime import run_directory
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.runtime.resources import Resources
 from hepda.workflows import fit, train
 from tests.factory import Silent, write_analysis, write_sample
@@ -45,9 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         models={"bdt": {"kind": "bdt", "iterations": 4}}, training={"processes": 1},
         evaluation={"probes": False, "bootstrap": 0, "blind": None, "bias": None},
     )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "draw", lambda *_: [])
-        train.train(load_config(page), folder / "run", folder / "plots", Silent())
+    train.train(load_config(page), folder / "run", PlotOptions(Plots.NONE), Silent())
     return folder
 
 
@@ -57,7 +57,6 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     page = tmp_path / "run" / "config.yaml"
     page.write_text(page.read_text().replace(str(trained), str(tmp_path)))
-    monkeypatch.setattr(steps, "draw", lambda *_: [])
     monkeypatch.setattr(fit.Truth, "read", equal_contents)
     return tmp_path
 
@@ -70,7 +69,7 @@ def equal_contents(*_: object) -> None:
 def run_verb(verb: str, folder: Path, run: Path | None = None) -> int:
     """Status; 0 for a fit whose comparison found nothing."""
     more = ["--no-cache"] if verb == "evaluate" else []
-    status = cli.main([verb, str(run or folder / "run"), "--plots", str(folder / "plots"), *more])
+    status = cli.main([verb, str(run or folder / "run"), *(["--plots", "none"] if verb != "apply" else []), *more])
     said = _CAPTURED[0].readouterr()
     _SAID[:] = [said.out + said.err]
     return 0 if "the contents are equal" in said.err else status
@@ -160,7 +159,7 @@ def test_models_that_the_training_did_not_write_are_not_loaded(folder: Path, ver
     path = models / "fold0-member0.skops"
     own = path.read_bytes()
     path.write_bytes(own + b"\0")
-    more = ["--plots", str(folder / "plots")]
+    more = ["--plots", "none"]
     if verb == "apply":
         more = [str(folder / "data.root"), "--output", str(folder / "friends")]
 
@@ -263,7 +262,7 @@ def test_a_damaged_or_foreign_file_of_a_run_is_named(
 ) -> None:
     """Whoever reads it says which file it is: status 2, and never a traceback."""
     monkeypatch.setattr(EventsKind, "measure", lambda *_: EventMetrics.from_json({"models": {}}))
-    monkeypatch.setattr(EventsKind, "draw", lambda *_: [])
+    monkeypatch.setattr(EventsKind, "figures", lambda *_: FigureTexts([], []))
     hashless(folder)
     run_directory.write_json(folder / "run" / "figures.json", [])
     spoil(folder / "run" / name)
@@ -304,7 +303,6 @@ def test_a_full_disk_that_nobody_told_of_is_not_a_fault_of_hepda(
 
 
 def test_files_of_a_run_follow_the_umask(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "draw", lambda *_: [])
     models = {"bdt": {"kind": "bdt", "iterations": 2}, "net": {"kind": "network", "encoder": [4]}}
     for library in ("xgboost", "lightgbm"):
         if find_spec(library) is not None:
@@ -317,7 +315,7 @@ def test_files_of_a_run_follow_the_umask(trained: Path, tmp_path: Path, monkeypa
     page.write_text(yaml.safe_dump(text, sort_keys=False))
     old = os.umask(0o027)
     try:
-        train.train(load_config(page), tmp_path / "run", tmp_path / "plots", Silent(),
+        train.train(load_config(page), tmp_path / "run", PlotOptions(Plots.NONE), Silent(),
                        resources=Resources(cache=tmp_path / "cache"))  # fmt: skip
     finally:
         os.umask(old)

@@ -14,7 +14,7 @@ from hepda.config.events.names import EVENT_COLUMNS
 from hepda.errors import ConfigError
 from hepda.events.steps import scores_columns
 from hepda.events.table.feature_table import FeatureTable
-from hepda.report.page import Drawing, with_unique_names
+from hepda.report.drawing import Drawing, with_unique_names
 from hepda.runtime.jobs import model_of
 from tests.factory import analysis
 

@@ -24,7 +24,7 @@ from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.number_format import Cell as TableCell
 from hepda.number_format import Quantity, Table
 from hepda.plotting.comparison import ComparisonPanel, Measurement
-from hepda.report.page import NotDrawn, ReportFigure
+from hepda.report.drawing import FigureTexts
 from hepda.results.metrics import ModelMetrics, RunMetrics, head
 from hepda.runtime import run_directory
 from hepda.runtime.jobs import TrainingJob, TrainingOutput, TrainingResult
@@ -128,8 +128,8 @@ class CoinsKind(KindOf[CoinsMetrics]):
         content = {**head(self.config), "throws": self.config.throws, "models": models}
         return CoinsMetrics.from_json(run_directory.plain(content))
 
-    def draw(self, scores: Scores, context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        return []
+    def figures(self, scores: Scores, context: RunContext) -> FigureTexts:
+        return FigureTexts([], [])
 
     def conclusions(self, metrics: CoinsMetrics) -> list[str]:
         return [f"{name}: heads in {model.heads:.0%} of throws." for name, model in metrics.models.items()]

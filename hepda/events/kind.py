@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hepda.events.table.feature_table import FeatureTable
     from hepda.events.training.jobs import EventJob
     from hepda.number_format import Table
-    from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.report.drawing import FigureTexts
     from hepda.runtime.jobs import TrainingResult
     from hepda.runtime.terminal import NumberTable
 
@@ -228,8 +228,8 @@ class EventsKind(KindOf[EventMetrics]):
         self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
         return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
 
-    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Draw every figure of the numbers that `measure` returned."""
+    def figures(self, scores: Mapping[str, Array], context: RunContext) -> FigureTexts:
+        """Return the data of every figure."""
         from hepda.events import steps
         from hepda.events.resolve import appearance
         from hepda.events.results.figure_data import FigureData
@@ -246,13 +246,13 @@ class EventsKind(KindOf[EventMetrics]):
             context.best_epochs,
             self._evaluated.outputs,
         )
-        drawn = steps.draw(data, folder, context.processes, context.progress)
+        texts = steps.figure_texts(data)
         self._evaluated = None
         if self._folder is not None:
             self._folder.cleanup()
             with suppress(OSError):  # a run that is not complete keeps its trainings there
                 Path(self._folder.name).parent.rmdir()
-        return drawn
+        return texts
 
     def next_step(self, run: Path) -> str:
         """Return the command that gives the bias of the signal strength."""

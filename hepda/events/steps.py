@@ -23,7 +23,7 @@ from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.probabilities import check_discriminants
-from hepda.report.page import NotDrawn, ReportFigure, save_drawings
+from hepda.report.drawing import FigureTexts, texts_of
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 
@@ -112,9 +112,9 @@ def models_metrics(spec: EvaluationSpec, numbers: Numbers, training: Mapping[str
     return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
 
 
-def draw(data: FigureData, folder: Path, processes: int, progress: Send) -> list[ReportFigure | NotDrawn]:
-    """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
-    return save_drawings(figures.drawings, data, folder, processes, progress)
+def figure_texts(data: FigureData) -> FigureTexts:
+    """Return the data of every figure."""
+    return texts_of(figures.drawings(data))
 
 
 def notes(config: AnalysisConfig) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from hepda.config.images import ImagesConfig
 from hepda.errors import DataError
 from hepda.images.arrays import Images
 from hepda.images.results import ImageModelNumbers, embedded_models, embedding, plane_of
 from hepda.plotting import images, training
-from hepda.report.page import Drawing
+from hepda.plotting.base.plot import Plot
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 
 Histories = Mapping[str, Any]
@@ -64,7 +64,9 @@ def grids(data: ImageFigureData) -> Iterator[Drawing]:
     """Yield the first images of both domains."""
     shown = dict(zip(data.names, (data.trains[side].pixels for side in ("source", "target")), strict=True))
     caption = "First training images of each domain, as used by the networks; labels of the target are never used."
-    yield Drawing("inputs", "images", "Source and target", caption, lambda: images.grid_figure(shown))
+    yield Drawing(
+        "inputs", "images", "Source and target", caption, lambda: Plot.of(images.grid_figure, shown), first=True,
+    )  # fmt: skip
 
 
 def accuracies(data: ImageFigureData) -> Iterator[Drawing]:
@@ -82,7 +84,8 @@ def accuracies(data: ImageFigureData) -> Iterator[Drawing]:
         )
         yield Drawing(
             "separation", "accuracy", "Target accuracy against the epoch", caption,
-            lambda: images.accuracy_figure(curves, images=count, target=data.names[1]),
+            lambda: Plot.of(images.accuracy_figure, curves, images=count, target=data.names[1]),
+            first=True,
         )  # fmt: skip
 
 
@@ -93,9 +96,10 @@ def confusions(data: ImageFigureData) -> Iterator[Drawing]:
         yield Drawing(
             "separation", f"confusion_{model}", f"Confusion on the target, {data.title(model)}",
             "Of all test images of the target, over all trainings of the model.",
-            lambda counts=counts, model=model: images.confusion_figure(  # type: ignore[misc]
-                counts, classes=data.tests["target"].classes, title=data.title(model)
+            lambda counts=counts, model=model: Plot.of(  # type: ignore[misc]
+                images.confusion_figure, counts, classes=data.tests["target"].classes, title=data.title(model)
             ),
+            first=True,
         )  # fmt: skip
 
 
@@ -104,7 +108,7 @@ def embeddings(data: ImageFigureData) -> Iterator[Drawing]:
     settings = data.config.evaluation.embedding
     words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[settings.method]
 
-    def draw() -> Figure:
+    def plot() -> Plot:
         chosen = {side: _some(images_, settings.images, data.config.seed) for side, images_ in data.tests.items()}
         domain = np.repeat([0, 1], [len(chosen["source"]), len(chosen["target"])])
         label = np.concatenate([chosen[side].label for side in ("source", "target")])
@@ -114,12 +118,13 @@ def embeddings(data: ImageFigureData) -> Iterator[Drawing]:
             plane = plane_of(features, settings.method, data.config.seed)
             embedded[data.title(model)] = images.Embedded(plane, domain, label)
         classes = data.tests["target"].classes
-        return images.embedding_figure(embedded, domains=data.names, classes=classes, axis=words)
+        return Plot.of(images.embedding_figure, embedded, domains=data.names, classes=classes, axis=words)
 
     yield Drawing(
         "domains", "embedding", "Embedding of the domains",
         f"Encoder output for test images of both domains, {words}; coloured by domain (top) and by class "
-        "(bottom).", draw,
+        "(bottom).", plot,
+        first=True,
     )  # fmt: skip
 
 
@@ -133,14 +138,14 @@ def trainings(data: ImageFigureData) -> Iterator[Drawing]:
         kept = [{k: v for k, v in columns.items() if k != "target_accuracy"} for columns in histories]
         panels, levels = training.history_panels(*kept)
 
-        def draw(panels: Any = panels, levels: Any = levels, model: str = model) -> Figure:
+        def plot(panels: Any = panels, levels: Any = levels, model: str = model) -> Plot:
             best = data.best_epochs.get(model, ())
-            return training.training_figure(panels, model=data.title(model), levels=levels, best_epochs=best)
+            return Plot.of(training.training_figure, panels, model=data.title(model), levels=levels, best_epochs=best)
 
         if not panels:
             raise DataError(f"the history of {model} is empty")
         yield Drawing(
             "training", f"training_{model}", f"Training of {data.title(model)}",
             "Losses (dashed: domain head at chance, ln 2), strengths and gradients; one line per seed.",
-            draw,
+            plot,
         )  # fmt: skip

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hepda.images.steps import LoadedImages
     from hepda.images.training import ImageJob
     from hepda.number_format import Table
-    from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.report.drawing import FigureTexts
     from hepda.runtime.jobs import TrainingResult
 
 Array = NDArray[Any]
@@ -131,10 +131,10 @@ class ImagesKind(KindOf[ImageMetrics]):
         }
         return ImageMetrics.from_json(run_directory.plain(content))
 
-    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Draw every figure."""
+    def figures(self, scores: Mapping[str, Array], context: RunContext) -> FigureTexts:
+        """Return the data of every figure."""
         from hepda.images import figures
-        from hepda.report.page import save_drawings
+        from hepda.report.drawing import texts_of
 
         loaded = self.loaded
         first = {
@@ -143,7 +143,7 @@ class ImagesKind(KindOf[ImageMetrics]):
         figure_data = figures.ImageFigureData(
             self.config, context.run, first, loaded.tests, self._numbers, context.histories, context.best_epochs
         )
-        return save_drawings(figures.drawings, figure_data, folder, context.processes, context.progress)
+        return texts_of(figures.drawings(figure_data))
 
     def warnings(self) -> list[str]:
         """Return the reasons why these numbers cannot be compared with published ones."""

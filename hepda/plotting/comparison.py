@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from hepda.errors import DataError
-from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, PALETTE, Label, axes_label, styled
+from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, PALETTE, Canvas, Label, axes_label, styled
 
 COLUMNS = 3
 
@@ -121,7 +120,7 @@ def _grid(
     inner = (width - left - right - (columns - 1) * gap) / columns
     total = top + len(lines) * (high + bottom) + below
     drawn = Figure(figsize=(width, total))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     grid = []
     for row, line in enumerate(lines):
         low = total - top - high - row * (high + bottom)

@@ -8,13 +8,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hepda.plotting.base.style import COLUMN, PAGE, PALETTE, domain_colours, figure, legend_above, model_styles, styled
+from hepda.plotting.base.style import (
+    COLUMN,
+    PAGE,
+    PALETTE,
+    Canvas,
+    domain_colours,
+    figure,
+    legend_above,
+    model_styles,
+    styled,
+)
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -29,7 +38,7 @@ def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 
     side = (width - gap * (len(names) - 1)) / len(names)
     height = side * rows / columns + top
     drawn = Figure(figsize=(width, height))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     for number, name in enumerate(names):
         box = (number * (side + gap) / width, 0.0, side / width, (height - top) / height)
         axes = drawn.add_axes(box)
@@ -78,7 +87,7 @@ def embedding_figure(
     side = (width - 0.06) / count
     height = 2 * side * 0.8 + 0.5
     drawn = Figure(figsize=(width, height))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     hues = domain_colours(domains)
     palette = [PALETTE[i % len(PALETTE)] for i in range(len(classes))]
     for column, (name, embedded) in enumerate(models.items()):

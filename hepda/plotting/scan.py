@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from hepda.errors import DataError
-from hepda.plotting.base.style import COLUMN, PAGE, Label, LineStyle, axes_label, model_styles, styled
+from hepda.plotting.base.style import COLUMN, PAGE, Canvas, Label, LineStyle, axes_label, model_styles, styled
 
 BAND = "#e4e4e4"
 NULL: Mapping[str, Any] = {"facecolor": BAND, "edgecolor": "none", "zorder": 0}
@@ -254,7 +253,7 @@ def _grid(
     gap = 0.09 if shared else bottom + 0.16
     total = top + rows * height + (rows - 1) * gap + bottom + below
     drawn = Figure(figsize=(width, total))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     inner = (width - columns * (left + right)) / columns
     grid: list[list[Axes]] = []
     for row in range(rows):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -16,6 +15,7 @@ from hepda.plotting.base.style import (
     DASHES,
     PAGE,
     PALETTE,
+    Canvas,
     Label,
     LineStyle,
     axes_label,
@@ -179,7 +179,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     cell, left, right, bottom = 1.75, 0.5, 0.08, 0.36
     height = rows * cell + 0.24
     drawn = Figure(figsize=(width, height))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     wide = (width - 0.04) / columns
     axes = []
     for index in range(count):

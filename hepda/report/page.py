@@ -10,25 +10,16 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jinja2
 
-from hepda.errors import HepdaError, MissingExtraError, ProcessError, StorageError
 from hepda.number_format import Table
 from hepda.plotting.base.files import write_atomically
 from hepda.report.nulls import nulls
-from hepda.runtime.pool import Send, open_pool
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Data = TypeVar("Data")
-"""The type of the data of the figures of a kind."""
 
 # The sections of the page, in order: key (figures name it), word in the navigation, heading.
 SECTIONS = {
@@ -59,129 +50,21 @@ class ReportFigure(NamedTuple):
     image: Path | str | bytes
 
 
-class NotDrawn(NamedTuple):
-    """A figure that is missing because drawing it failed: its section and title, and why."""
-
-    section: str
-    title: str
-    why: str
-
-
-def attempt(section: str, title: str, make: Callable[[], ReportFigure]) -> ReportFigure | NotDrawn:
-    """Return make(), or the reason why it failed: no run is lost because of a figure.
-
-    Errors of the disk or of a process do not concern the figure and are raised.
-    """
-    try:
-        return make()
-    except (OSError, StorageError, ProcessError, MissingExtraError):
-        raise
-    except Exception as error:  # noqa: BLE001 - matplotlib and numpy raise anything; report and terminal name it
-        kind = "" if isinstance(error, HepdaError) else f"{type(error).__name__}: "
-        return NotDrawn(section, title, (kind + " ".join(str(error).split())).strip().removesuffix("."))
-
-
-def drawn_and_failed(
-    results: Iterable[ReportFigure | NotDrawn],
-) -> tuple[list[ReportFigure], list[NotDrawn]]:
-    """Return the figures that were drawn, and those that were not."""
-    both = list(results)
-    return [f for f in both if isinstance(f, ReportFigure)], [f for f in both if isinstance(f, NotDrawn)]
-
-
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure that is not drawn yet: its section of the report, file name, title, caption, and how it is drawn."""
+class Undrawn:
+    """The figures that were not asked for: the titles by section, and the command that draws them.
 
-    section: str
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
-
-    def save(self, folder: Path) -> ReportFigure:
-        """Draw the figure into `folder`, PNG and PDF."""
-        from hepda.plotting.base.style import save
-
-        png, _ = save(self.draw(), folder, self.name)
-        return ReportFigure(self.section, self.title, self.caption, png)
-
-    def attempt(self, folder: Path) -> ReportFigure | NotDrawn:
-        """Do the same as `save`, but return the reason of a failure instead of raising it."""
-        return attempt(self.section, self.title, lambda: self.save(folder))
-
-
-def collected(parts: Iterable[Callable[[Data], Iterable[Drawing]]], data: Data) -> list[Drawing]:
-    """Return the drawings of all parts. An error of a part becomes a drawing that fails, without effect on the
-    other parts.
+    under_way: some of them are drawn next, and the page is then written again.
     """
-    drawings: list[Drawing] = []
-    for part in parts:
-        try:
-            drawings.extend(part(data))
-        except (OSError, StorageError):
-            raise
-        except Exception as error:  # noqa: BLE001 - as in `attempt`, where it is raised again
-            name = part.__name__.strip("_").replace("_", " ")
-            drawings.append(Drawing("missing", part.__name__, f"the rest of the {name}", "", partial(_again, error)))
-    return drawings
 
+    titles: Mapping[str, Sequence[str]]
+    command: str
+    under_way: bool = False
 
-def _again(error: Exception) -> Figure:
-    raise error
-
-
-def save_drawings(
-    make: Callable[[Data], Iterable[Drawing]], data: Data, folder: Path, processes: int, progress: Send
-) -> list[ReportFigure | NotDrawn]:
-    """Draw make(data) into `folder`, PNG and PDF, `processes` figures in parallel; a figure that fails has a reason.
-
-    A drawing is not sent between processes: each makes the list once, by the function `make` of a module, and draws
-    the next figure.
-    """
-    count, done = len(list(make(data))), 0
-
-    def count_one(*_: object) -> None:
-        nonlocal done
-        done += 1
-        progress("figures", done, count)
-
-    with open_pool(min(processes, count), shared=_Work(make, data, folder), progress=count_one) as pool:
-        return pool.map(_draw, range(count))
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is drawn and where; `todo` is filled in the process that draws."""
-
-    make: Callable[[Any], Iterable[Drawing]]
-    data: Any
-    folder: Path
-    todo: list[Drawing] = field(default_factory=list)
-
-
-def with_unique_names(drawings: Iterable[Drawing]) -> list[Drawing]:
-    """Return the drawings, each with a unique file name: a number follows where two would be one file on some disk.
-
-    The stack of the model `x` and the score of a model `stack_x` have one name, for example.
-    """
-    used: set[str] = set()
-    renamed = []
-    for drawing in drawings:
-        name, number = drawing.name, 2
-        while name.casefold() in used:
-            name, number = f"{drawing.name}-{number}", number + 1
-        used.add(name.casefold())
-        renamed.append(drawing if name == drawing.name else replace(drawing, name=name))
-    return renamed
-
-
-def _draw(work: _Work, number: int, send: Send) -> ReportFigure | NotDrawn:
-    work.todo = work.todo or with_unique_names(work.make(work.data))
-    drawing = work.todo[number]
-    figure = drawing.attempt(work.folder)
-    send(drawing.name, 1, 1)
-    return figure
+    @property
+    def count(self) -> int:
+        """Return their number."""
+        return sum(map(len, self.titles.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +87,7 @@ class ReportPage:
     Attributes:
         numbers: what metrics.json has; its nulls are listed, and all of it is shown folded.
         figures: (section, title, caption, PNG path or bytes), sections as in SECTIONS, shown in the order given.
+        undrawn: figures that the page names instead.
         tables: the tables of each section; those without any value are not shown.
         conclusions: conclusions from the numbers, a sentence each.
         warnings: at the top of the page (warnings of the training, the policy for negative weights and its share).
@@ -217,6 +101,7 @@ class ReportPage:
 
     numbers: Mapping[str, Any]
     figures: Iterable[tuple[str, str, str, Path | str | bytes]] = ()
+    undrawn: Undrawn = field(default_factory=lambda: Undrawn({}, ""))
     tables: Mapping[str, Sequence[Table]] = field(default_factory=dict)
     conclusions: Sequence[str] = ()
     warnings: Sequence[str] = ()
@@ -249,6 +134,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
         facts=_facts(content.numbers, content.manifest),
         sections=SECTIONS | dict(content.sections),
         pictures=pictures,
+        undrawn=content.undrawn,
         tables={key: [table.filled for table in tables if table.has_values] for key, tables in content.tables.items()},
         many=MANY,
         first=FIRST,

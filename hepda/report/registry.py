@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TypeVar
 
-from hepda.report.page import Drawing, collected
+from hepda.report.drawing import Drawing, collected
 
 Data = TypeVar("Data")
 """The type of the data of the figures of a kind."""

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hepda.errors import ConfigError
-from hepda.runtime import looks, run_directory
+from hepda.runtime import figures, looks, run_directory
 from hepda.runtime.locks import LOCK, locked
 
 WORK = ".work"
@@ -109,7 +109,11 @@ def put_in_place(new: Path, run: Path) -> None:
     The files of an earlier run and of its fit are removed; other files stay.
     """
     coming = [path.relative_to(new).as_posix() for path in sorted(new.rglob("*")) if path.is_file()]
-    going = sorted({*run_directory.hepda_files(run), *(name for name in coming if (run / name).exists())})
+    drawn: list[Path] = []
+    with suppress(ConfigError):  # an unreadable list names no file
+        drawn = figures.files(run)
+    own = {*run_directory.hepda_files(run), *(path.relative_to(run).as_posix() for path in drawn)}
+    going = sorted({*own, *(name for name in coming if (run / name).exists())})
     journal = {"new": new.relative_to(run / WORK).as_posix(), "going": going, "coming": coming}
     run_directory.write_json(run / WORK / _JOURNAL, journal)
     _finish(run)

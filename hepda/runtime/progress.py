@@ -35,5 +35,6 @@ class Clock:
         STAGES.info("%s begins", stage)
         start = perf_counter()
         yield
-        self.seconds[stage] = perf_counter() - start
-        STAGES.info("%s took %.1f s", stage, self.seconds[stage])
+        seconds = perf_counter() - start
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        STAGES.info("%s took %.1f s", stage, seconds)

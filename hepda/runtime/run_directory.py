@@ -8,11 +8,10 @@ import json
 import math
 import os
 import platform
-import shutil
 import subprocess
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,12 +24,15 @@ from hepda.runtime.log import LOG
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
+REMARKS = "remarks.json"
+"""The file with the lines of the report that follow from the events: warnings, and what is hidden or scaled."""
 FILES = (
-    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html", LOG,
+    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", REMARKS,
+    "report.html", LOG,
 )  # fmt: skip
 """The files of a complete run directory, besides models/ and plots/."""
 MODELS, PLOTS = "models", "plots"
-"""The folders of a run directory: trained models by name, and figures as PNG and PDF."""
+"""The folders of a run directory: trained models by name, and figures."""
 
 
 def check_writable(folder: Path, option: str) -> None:
@@ -233,123 +235,10 @@ def git_commit() -> str | None:
 
 
 def hepda_files(run: Path) -> list[str]:
-    """Return the names of the files in `run` that hepda wrote, relative to it: of run, models, figures and fit."""
+    """Return the names of the files in `run` that hepda wrote, relative to it: of run, models and fit."""
     patterns = (*FILES, f"{MODELS}/*/fold*-member*")
     paths = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
-    with suppress(ConfigError):  # an unreadable list names no file
-        paths += _drawn(run, _figure_entries(run))
     return [path.relative_to(run).as_posix() for path in paths if path.is_file()]
-
-
-Figure = tuple[str, str, str, Path]
-"""A figure of the report: section, title, caption, PNG."""
-
-
-def write_figures(
-    run: Path,
-    by: str,
-    figures: Iterable[tuple[str, str, str, Any]],
-    failed: Iterable[tuple[str, str, str]] = (),
-) -> None:
-    """Write figures.json: the figures of the command `by`, and those of other commands.
-
-    The figures of `hepda evaluate` come first, those of other commands in the order of their writing. Paths are
-    relative to `run`, so that it may be moved and copied. Files in its plots/ that an earlier `by` drew and that are no
-    longer among the figures are removed.
-
-    Args:
-        run: the run directory.
-        by: the command that drew the figures.
-        figures: section, title, caption and PNG of each.
-        failed: section, title, and the reason for which it could not be drawn.
-
-    """
-    old = _figure_entries(run)
-    of_other_commands = [entry for entry in old if entry["by"] != by]
-    drawn = [
-        {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
-        for section, title, caption, path in figures
-    ]
-    drawn += [{"by": by, "section": section, "title": title, "why": why} for section, title, why in failed]
-    entries = [*drawn, *of_other_commands] if by == "evaluate" else [*of_other_commands, *drawn]
-    write_json(run / "figures.json", entries)
-    for path in set(_drawn(run, old)) - set(_drawn(run, entries)):
-        path.unlink(missing_ok=True)
-
-
-def _drawn(run: Path, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
-    """Return PNG and PDF of the figures in plots/ of the run."""
-    in_plots = [run / entry["file"] for entry in entries if Path(entry.get("file", "")).parent == Path(PLOTS)]
-    return [path.with_suffix(suffix) for path in in_plots for suffix in (".png", ".pdf")]
-
-
-def _figure_entries(run: Path) -> list[dict[str, str]]:
-    """Return the entries of figures.json, none if there is no such file.
-
-    Raises:
-        ConfigError: it has another content.
-
-    """
-    path = run / "figures.json"
-    entries = read_json(path) if path.is_file() else []
-    with readable(path):
-        for entry in entries:
-            kind = ("why",) if "why" in entry else ("caption", "file")
-            if not all(isinstance(entry[key], str) for key in ("by", "section", "title", *kind)):
-                raise ValueError("an entry is not that of a figure")
-        return list(entries)
-
-
-def _place(path: Path, run: Path) -> str:
-    path, run = path.resolve(), run.resolve()
-    common = os.path.commonpath([path, run])
-    return str(path) if common == os.sep else Path(os.path.relpath(path, run)).as_posix()
-
-
-def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
-    """Read the figures of figures.json.
-
-    Returns:
-        Each figure with the command that drew it; and a sentence for each missing figure, with the reason.
-
-    """
-    figures: list[tuple[str, Figure]] = []
-    missing = []
-    for entry in _figure_entries(run):
-        if "why" in entry:
-            missing.append(f"The figure \u201c{entry['title']}\u201d could not be drawn: {entry['why']}")
-            continue
-        path = run / entry["file"]
-        if path.is_file():
-            figures.append((entry["by"], (entry["section"], entry["title"], entry["caption"], path)))
-        else:
-            missing.append(
-                f"The figure \u201c{entry['title']}\u201d is no longer at {path}; `hepda {entry['by']}` draws it again."
-            )
-    return figures, missing
-
-
-def copy_figures(run: Path, folder: Path, by: str) -> list[Path]:
-    """Copy PNG and PDF of the figures of the command `by` into `folder`.
-
-    Args:
-        run: the run directory.
-        folder: the target.
-        by: the command that drew the figures.
-
-    Returns:
-        The PNGs in `folder`, in the order of figures.json.
-
-    """
-    copied = []
-    for verb, (_, _, _, png) in read_figures(run)[0]:
-        if verb == by:
-            for path in (png, png.with_suffix(".pdf")):
-                if path.is_file() and path.resolve() != (folder / path.name).resolve():
-                    with replacing(folder / path.name) as temporary:
-                        shutil.copyfile(path, temporary)
-            copied.append(folder / png.name)
-    return copied
 
 
 def fitted_files(folder: Path) -> list[Path]:

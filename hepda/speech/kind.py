@@ -23,7 +23,7 @@ from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
-    from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.report.drawing import FigureTexts
     from hepda.runtime.jobs import TrainingResult
     from hepda.speech.dataset.material import Material
     from hepda.speech.recognition.senones import Aligner
@@ -233,9 +233,9 @@ class SpeechKind(KindOf[SpeechMetrics]):
         self._metrics = SpeechMetrics.from_json(run_directory.plain(content))
         return self._metrics
 
-    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Draw every figure, as PNG and PDF."""
-        from hepda.report.page import save_drawings
+    def figures(self, scores: Mapping[str, Array], context: RunContext) -> FigureTexts:
+        """Return the data of every figure."""
+        from hepda.report.drawing import texts_of
         from hepda.speech.results.figures import SpeechFigureData, drawings
 
         if self._metrics is None:
@@ -243,7 +243,7 @@ class SpeechKind(KindOf[SpeechMetrics]):
         figure_data = SpeechFigureData(
             self.config, self.material, self.aligner(0), self.table(), scores, self._metrics.models, context.histories
         )
-        return save_drawings(drawings, figure_data, folder, context.processes, context.progress)
+        return texts_of(drawings(figure_data))
 
     def conclusions(self, metrics: SpeechMetrics) -> list[str]:
         """Say which models make fewer word errors than the baseline, and which cannot be distinguished from it."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from hepda.config.tabular import TabularConfig
 from hepda.plotting import images, training
+from hepda.plotting.base.plot import Plot
+from hepda.plotting.base.style import AxisTexts
 from hepda.plotting.scores import calibration, roc, shapes
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 from hepda.tabular.results import Quality, TableModelNumbers, compared_rows, roc_bands, shown_classes
 from hepda.tabular.table import DataTable
@@ -64,21 +65,22 @@ def roc_curves(run: TableFigureData) -> Iterator[Drawing]:
         for code in shown_classes(run.table) if qualities else ():
             name = run.table.classes[code]
 
-            def draw(number: int = number, code: int = code, areas: Any = qualities, name: str = name) -> Figure:
+            def plot(number: int = number, code: int = code, areas: Any = qualities, name: str = name) -> Plot:
                 bands = roc_bands(run.config, run.table, run.scores, number, code)
-                drawn = roc.roc_figure(
+                of_name = f"True positive rate of {name}, {run.table.domains[number]}"
+                return Plot.of(
+                    roc.roc_figure,
                     {titles[model]: band for model, band in bands.items()},
                     reference=reference,
                     auc={title: quality.by_class[name] for title, quality in areas.items()},
+                    texts=AxisTexts(of_name, "1 / false positive rate"),
                 )
-                drawn.axes[0].set_ylabel("1 / false positive rate")
-                drawn.axes[1].set_xlabel(f"True positive rate of {name}, {run.table.domains[number]}")
-                return drawn
 
             yield Drawing(
                 "separation", file_name("roc", domain, name), f"ROC curves, {domain}: {name} against the rest",
                 "Rows that no training saw; bands: 68 % of bootstrap replicas; below, the ratio to "
-                f"{reference}.", draw,
+                f"{reference}.", plot,
+                first=number < 2 and code == shown_classes(run.table)[0],
             )  # fmt: skip
 
 
@@ -89,9 +91,10 @@ def confusions(run: TableFigureData) -> Iterator[Drawing]:
             yield Drawing(
                 "separation", file_name("confusion", domain, title), f"Confusion, {domain}: {title}",
                 "Share of the rows of each class that are given each class.",
-                lambda counts=quality.confusion, title=title, domain=domain: images.confusion_figure(  # type: ignore[misc]
-                    counts, classes=run.table.classes, title=f"{title}, {domain}"
+                lambda counts=quality.confusion, title=title, domain=domain: Plot.of(  # type: ignore[misc]
+                    images.confusion_figure, counts, classes=run.table.classes, title=f"{title}, {domain}"
                 ),
+                first=domain in run.table.domains[:2],
             )  # fmt: skip
 
 
@@ -102,17 +105,15 @@ def calibrations(run: TableFigureData) -> Iterator[Drawing]:
     for domain in run.table.domains:
         curves = {title: quality.calibration for title, quality in run.quality(domain).items()}
 
-        def draw(curves: Any = curves, domain: str = domain) -> Figure:
-            drawn = calibration.calibration_figure(curves)
-            drawn.axes[0].set_xlabel(f"Mean probability in bin, {domain}")
-            drawn.axes[0].set_ylabel(f"{what} in bin")
-            return drawn
+        def plot(curves: Any = curves, domain: str = domain) -> Plot:
+            texts = AxisTexts(f"Mean probability in bin, {domain}", f"{what} in bin")
+            return Plot.of(calibration.calibration_figure, curves, texts=texts)
 
         if curves:
             yield Drawing(
                 "separation", file_name("calibration", domain), f"Calibration, {domain}",
                 f"{what} against the probability {'of it' if binary else 'of the most probable class'}"
-                f"{', both classes scaled to the same weight' if binary and run.config.balance else ''}.", draw,
+                f"{', both classes scaled to the same weight' if binary and run.config.balance else ''}.", plot,
             )  # fmt: skip
 
 
@@ -123,25 +124,33 @@ def scores(run: TableFigureData) -> Iterator[Drawing]:
         title = run.config.title(model)
         for code in shown_classes(table):
             name = table.classes[code]
-            groups: dict[str, dict[str, tuple[Any, Any]]] = {}  # a domain without labels is compared by all rows
+            groups: dict[str, dict[str, Any]] = {}  # a domain without labels is compared by all rows
             for number, domain in enumerate(table.domains[1:], 1):
                 source, other, rows = compared_rows(table, code, number)
-                group = groups.setdefault(rows, {table.domains[0]: (score[source, code], table.weight[source])})
-                group[domain] = (score[other, code], table.weight[other])
+                group = groups.setdefault(rows, {table.domains[0]: source})
+                group[domain] = other
             for rows, by_domain in groups.items():
                 what = "all rows" if rows == "all" else f"rows of {rows}"
 
-                def draw(by_domain: Any = by_domain, title: str = title, name: str = name, what: str = what) -> Figure:
-                    drawn = shapes.shape_figure(by_domain, reference=table.domains[0], model=title)
-                    drawn.axes[0].set_ylabel(f"Fraction of {what} / 0.05")
-                    drawn.axes[1].set_ylabel("Ratio to source")
-                    drawn.axes[1].set_xlabel(f"Probability of {name}, {title}")
-                    return drawn
+                def plot(
+                    by_domain: Any = by_domain, title: str = title, name: str = name, what: str = what,
+                    values: Any = score[:, code],
+                ) -> Plot:  # fmt: skip
+                    histograms = {
+                        domain: shapes.score_histogram(values[chosen], table.weight[chosen])
+                        for domain, chosen in by_domain.items()
+                    }
+                    of_name, share = f"Probability of {name}, {title}", f"Fraction of {what} / 0.05"
+                    texts = AxisTexts(of_name, share, "Ratio to source")
+                    return Plot.of(
+                        shapes.shape_figure, histograms, reference=table.domains[0], model=title, texts=texts
+                    )
 
                 yield Drawing(
                     "domains", file_name("score", title, name, *(["all"] if len(groups) > 1 and rows == "all" else [])),
                     f"Probability of {name} by domain, {title}",
-                    f"Of {what}, each domain normalised to unit area; below, the ratio to the source.", draw,
+                    f"Of {what}, each domain normalised to unit area; below, the ratio to the source.", plot,
+                    first=code == shown_classes(table)[0],
                 )  # fmt: skip
 
 
@@ -156,7 +165,8 @@ def trainings(run: TableFigureData) -> Iterator[Drawing]:
             "training", file_name("history", model), f"Training of {title}",
             "A line for each fold and member. At the dashed line the domain head cannot separate the domains; whether "
             "a new classifier can, the table of fresh classifiers shows.",
-            lambda panels=panels, levels=levels, model=model, title=title: training.training_figure(  # type: ignore[misc]
-                panels, model=title, levels=levels, best_epochs=run.best_epochs.get(model, ())
+            lambda panels=panels, levels=levels, model=model, title=title: Plot.of(  # type: ignore[misc]
+                training.training_figure, panels, model=title, levels=levels, best_epochs=run.best_epochs.get(model, ())
             ),
+            first=run.config.adapts(model),
         )  # fmt: skip

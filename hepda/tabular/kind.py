@@ -21,7 +21,7 @@ from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
     from hepda.number_format import Table
-    from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.report.drawing import FigureTexts
     from hepda.runtime.jobs import TrainingResult
     from hepda.tabular.results import TableModelNumbers
     from hepda.tabular.table import DataTable
@@ -168,15 +168,15 @@ class TabularKind(KindOf[TabularMetrics]):
         }
         return TabularMetrics.from_json(run_directory.plain(content))
 
-    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Every figure."""
-        from hepda.report.page import save_drawings
+    def figures(self, scores: Mapping[str, Array], context: RunContext) -> FigureTexts:
+        """Return the data of every figure."""
+        from hepda.report.drawing import texts_of
         from hepda.tabular.figures import TableFigureData, drawings
 
         figure_data = TableFigureData(
             self.config, self.table, scores, self._numbers, context.histories, context.best_epochs
         )
-        return save_drawings(drawings, figure_data, folder, context.processes, context.progress)
+        return texts_of(drawings(figure_data))
 
     def warnings(self) -> list[str]:
         """Return what a reader has to know of the rows."""

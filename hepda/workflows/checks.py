@@ -15,7 +15,7 @@ def check_output_folders(run: Path, plots: Path | None) -> None:
     """Raise ConfigError if `run` or `plots` cannot be written to, or if `run` contains files that are not of a run."""
     run_directory.check_writable(run, "--output")
     if plots is not None:
-        run_directory.check_writable(plots, "--plots")
+        run_directory.check_writable(plots, "--plots-folder")
     exchange.check_ours(run, "--output")
 
 

@@ -13,9 +13,11 @@ from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
 from hepda.kinds import FinishedRun, RunComparison, kind_of
 from hepda.number_format import Cell, Table
-from hepda.report.page import ReportFigure, ReportPage, attempt, drawn_and_failed, write_report
+from hepda.report.drawing import NotDrawn, attempt
+from hepda.report.page import ReportFigure, ReportPage, write_report
 from hepda.results.metrics import RunMetrics
 from hepda.runtime import exchange, run_directory
+from hepda.runtime.plots import Plots
 from hepda.runtime.terminal import NumberTable
 
 BETWEEN = " · "
@@ -34,8 +36,13 @@ class ComparisonOutcome:
     warnings: list[str] = field(default_factory=list)
 
 
-def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
+def compare(folders: Sequence[Path], output: Path, plots: Plots = Plots.FEW) -> ComparisonOutcome:
     """Write the page of these runs to `output`.
+
+    Args:
+        folders: the run directories.
+        output: the page.
+        plots: `none` leaves out its figure; `all` writes it next to the page too, as PNG and PDF.
 
     Raises:
         ConfigError: fewer than two runs, one named twice, a folder that is not a finished run, or runs of different
@@ -48,8 +55,14 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
     metrics = merged(runs)
     compared = kind.comparison(runs, metrics)
     warnings = difference_sentences(runs)
-    figures, failed = drawn_and_failed([attempt("summary", compared.title, lambda: _figure(runs, compared))])
-    warnings += [f"no figure: {figure.why}" for figure in failed]
+    figures: list[ReportFigure] = []
+    if plots is not Plots.NONE:
+        files = output.with_suffix("") if plots is Plots.ALL else None
+        figure = attempt("summary", compared.title, lambda: _figure(runs, compared, files))
+        if isinstance(figure, NotDrawn):
+            warnings.append(f"no figure: {figure.why}")
+        else:
+            figures.append(figure)
     keys = config_table(runs)
     section = "samples" if len(keys.rows) <= FEW else "details"
     page = write_report(
@@ -204,9 +217,14 @@ def _word(value: Any, most: int = 60) -> Cell:
     return Cell(text if len(text) <= most else f"{text[: most - 1]}…", text, text)
 
 
-def _figure(runs: Runs, compared: RunComparison) -> ReportFigure:
-    """Return the figure of all runs. Raises DataError where they share no number."""
-    from hepda.plotting.base.style import Label, png
+def _figure(runs: Runs, compared: RunComparison, files: Path | None) -> ReportFigure:
+    """Return the figure of all runs, written as PNG and PDF too if `files` is their path without suffix.
+
+    Raises:
+        DataError: the runs share no number.
+
+    """
+    from hepda.plotting.base.style import Label, png, save
     from hepda.plotting.comparison import comparison_figure
 
     models = list(dict.fromkeys(model for run in runs for model in run.metrics.models))
@@ -215,4 +233,6 @@ def _figure(runs: Runs, compared: RunComparison) -> ReportFigure:
         luminosities = {run.metrics.luminosity for run in runs}
         label = Label("Simulation", luminosity=next(iter(luminosities)) if len(luminosities) == 1 else None)
     figure = comparison_figure(compared.panels, models, [run.name for run in runs], label=label)
+    if files is not None:
+        return ReportFigure("summary", compared.title, compared.caption, save(figure, files.parent, files.name)[0])
     return ReportFigure("summary", compared.title, compared.caption, png(figure))

@@ -39,12 +39,13 @@ from hepda.events.resolve import appearance, dataset_spec, domains_of, fit_spec,
 from hepda.events.results.saved_scores import read_scored
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
-from hepda.report.page import NotDrawn, ReportFigure, drawn_and_failed
+from hepda.report import drawing
 from hepda.results.fit_file import FitFile, FittedModel
-from hepda.runtime import exchange, fingerprint, looks, run_directory
+from hepda.runtime import exchange, figures, fingerprint, looks, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
+from hepda.runtime.plots import PlotOptions
 from hepda.runtime.pool import Send, open_pool
 from hepda.runtime.progress import Clock, Progress
 from hepda.workflows import train
@@ -64,7 +65,7 @@ class FitOptions:
     replicas: int = 200
     models: tuple[str, ...] = ()
     output: Path | None = None
-    plots: Path | None = None
+    plots: PlotOptions = field(default_factory=PlotOptions)
     processes: int | None = None
     config: Path | None = None
 
@@ -85,7 +86,6 @@ class _Shared:
 
     config: AnalysisConfig
     run: Path
-    figures: Path
     models: tuple[str, ...]
     toys: int
     replicas: int
@@ -132,9 +132,8 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
     output, plots = options.output or run, options.plots
     if output.resolve() == run.resolve():
         output = run
-    if plots is None and output == run:
-        plots = train.standard_plots(run, trained.name)
-    for folder, option in ((output, "--output"), (plots, "--plots")):
+        plots = train.plots_of(plots, run, trained.name)
+    for folder, option in ((output, "--output"), (plots.folder, "--plots-folder")):
         if folder is not None:
             run_directory.check_writable(folder, option)
     run_directory.read_json(run / "metrics.json")
@@ -144,8 +143,8 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
         _check_output(output, models)
     with locked(output, "fit", "" if output == run else "--output"), logged("fit") as file:
         outcome = _fit_all(trained, config, models, run, output, options, progress, file)
-        if plots is not None:
-            run_directory.copy_figures(output, plots, "fit")
+        if plots.folder is not None:
+            figures.copy(output, plots.folder, "fit")
     return outcome
 
 
@@ -188,7 +187,7 @@ def _fit_all(
     looks.record(run, "fit", held_out(config.samples, with_truth=True))
     truth = Truth.read(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
-    shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys, options.replicas)
+    shared = _Shared(config, run, models, options.toys, options.replicas)
     with open_pool(processes, shared=shared, progress=progress.step) as pool:
         with clock("vary"):
             varied = pool.map(_vary, readings(dataset_spec(config)))
@@ -214,19 +213,23 @@ def _fit_all(
             for i in inputs
         }
         fitted = with_paired(fitted, config.baseline_model)
-        with clock("report"):
-            drawings = closure_drawings(appearance(config), config.nominal_domain, fitted)
-            figures = [drawing.attempt(shared.figures) for drawing in drawings]
-            figures += [figure for of_model in pool.map(_draw, list(fitted.items())) for figure in of_model]
     with clock("report"):
         if run_directory.stamp(run) != stamp:
             raise ConfigError(f"{run} was trained again while it was fitted: nothing is written. Fit it again.")
         fits = _fit_file(config, run, options, fitted)
         _write(output, fits, inputs, mains)
-        if output != run and not (output / "figures.json").is_file():
-            _take_figures(run, output)
-        run_directory.write_figures(output, "fit", *drawn_and_failed(figures))
-        report = train.write_page(config, events.EventsKind(config, table), run, output)
+        if output != run and not (output / figures.FILE).is_file():
+            figures.take(run, output, "evaluate")
+        look = appearance(config)
+        drawings = closure_drawings(look, config.nominal_domain, fitted)
+        for name, of_model in fitted.items():
+            drawings += model_drawings(look, name, of_model)
+        drawing.record(output, "fit", drawing.texts_of(drawings))
+    with clock("draw"):
+        drawing.draw(output, options.plots.which, processes, progress.step)
+    with clock("report"):
+        kind = events.EventsKind(config, table)
+        report = train.write_page(config, kind, run, None if output == run else output)
     for line in summary_lines(fits):
         log.info(line)
     return FitOutcome(output / "fit.json", report, fits, clock.seconds)
@@ -354,13 +357,6 @@ def _input(
     ).input()
 
 
-def _take_figures(run: Path, output: Path) -> None:
-    """Copy the figures of the run itself, so that the report in `output` needs nothing else."""
-    figures = [figure for by, figure in run_directory.read_figures(run)[0] if by == "evaluate"]
-    copies = run_directory.copy_figures(run, output / run_directory.PLOTS, "evaluate")
-    run_directory.write_figures(output, "evaluate", [(*f[:3], copy) for f, copy in zip(figures, copies, strict=True)])
-
-
 def _fit(shared: _Shared, part: _Part, send: Send) -> Any:
     """Do one part of the fits of a model."""
     fit_input, seed = part.fit_input, shared.config.seed
@@ -375,17 +371,6 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> Any:
         result = closure_of(fit_input, part.what, shared.toys, seed, shared.replicas)
     send(name, 1, 1)
     return result
-
-
-def _draw(shared: _Shared, model: tuple[str, FittedModel], send: Send) -> list[ReportFigure | NotDrawn]:
-    """Draw the figures of a model."""
-    name, fitted = model
-    drawings = model_drawings(appearance(shared.config), name, fitted)
-    figures = []
-    for number, drawing in enumerate(drawings):
-        send(f"figures of {name}", number, len(drawings))
-        figures.append(drawing.attempt(shared.figures))
-    return figures
 
 
 def _fit_file(config: AnalysisConfig, run: Path, options: FitOptions, models: Mapping[str, FittedModel]) -> FitFile:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, RunContext, kind_of
-from hepda.runtime import exchange, fingerprint, looks, run_directory
+from hepda.runtime import exchange, figures, fingerprint, looks, run_directory
 from hepda.runtime.hashes import check_hashes, hashes_of
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.runtime.pool import cores, preload
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
@@ -26,6 +27,7 @@ from hepda.workflows.training_record import saved_histories, training_metrics, t
 
 if TYPE_CHECKING:
     from hepda.kinds import Scores
+    from hepda.report.page import Undrawn
     from hepda.results.metrics import RunMetrics
     from hepda.runtime.jobs import TrainingResult
     from hepda.runtime.terminal import NumberTable
@@ -50,7 +52,7 @@ class TrainOutcome:
 def train(
     config: AnyConfig,
     run: Path,
-    plots: Path | None,
+    plots: PlotOptions | None,
     progress: Progress,
     *,
     resume: bool = False,
@@ -66,7 +68,7 @@ def train(
     Args:
         config: the analysis file.
         run: the run directory.
-        plots: another folder that gets the figures too; None for plots/<name> if the run directory is runs/<name>.
+        plots: which figures are drawn, and another folder that gets them too; None for the usual.
         progress: receives stages and steps.
         resume: continue an interrupted run of the same config: trainings that it has finished are not repeated, one
             that was under way continues from its last epoch, and models that were added or changed since are trained.
@@ -81,8 +83,8 @@ def train(
         HepdaError: the input is wrong; nothing has been trained then.
 
     """
-    plots = plots or standard_plots(run, config.name)
-    check_output_folders(run, plots)
+    plots = plots_of(plots, run, config.name)
+    check_output_folders(run, plots.folder)
     check_device(device)
     check_texts(config)
     with locked(run, "train", "--output"):
@@ -101,7 +103,7 @@ class _Request:
 
     config: AnyConfig
     run: Path
-    plots: Path | None
+    plots: PlotOptions
     resume: bool
     keep: bool
     device: str
@@ -143,12 +145,13 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
     looks.record(run, "train", kind.held_out())
     if (run / looks.FILE).is_file():
         shutil.copyfile(run / looks.FILE, new / looks.FILE)  # the page of the new run states them
-    outcome = _evaluate(config, kind, scores, new, clock)
+    metrics = _evaluate(config, kind, scores, new, clock)
+    with clock("report"):  # the tables; the figures follow
+        write_page(config, kind, new, named=run, complete=request.plots.which is Plots.NONE)
     exchange.put_in_place(new, run)
     file.write_to(run / LOG)
-    if request.plots is not None:
-        run_directory.copy_figures(run, request.plots, "evaluate")
-    return replace(outcome, folder=run, report=run / outcome.report.name, next_step=kind.next_step(run))
+    page = draw_and_report(config, kind, run, request.plots, clock)
+    return TrainOutcome(run, page, metrics, kind.terminal(metrics), clock.seconds, kind.next_step(run))
 
 
 def _write_trainings(
@@ -178,12 +181,14 @@ def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Cloc
     return TrainOutcome(run, run / "report.html", metrics, table, clock.seconds, next_step)
 
 
-def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resources | None = None) -> TrainOutcome:
+def evaluate(
+    run: Path, plots: PlotOptions | None, progress: Progress, resources: Resources | None = None
+) -> TrainOutcome:
     """Make numbers, figures and report again, from the saved scores and models of a run directory.
 
     Args:
         run: the run directory.
-        plots: another folder that gets the figures too, as of `train`.
+        plots: which figures are drawn, and another folder that gets them too, as of `train`.
         progress: receives stages and steps.
         resources: memory, cluster and the cache of tables.
 
@@ -200,9 +205,9 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
         )
     check_hashes(run, manifest)
     config = load_any(run / "config.yaml")
-    plots = plots or standard_plots(run, config.name)
-    if plots is not None:
-        run_directory.check_writable(plots, "--plots")
+    plots = plots_of(plots, run, config.name)
+    if plots.folder is not None:
+        run_directory.check_writable(plots.folder, "--plots-folder")
     clock, kind = Clock(progress), kind_of(config)
     with locked(run, "evaluate"), logged("evaluate") as file:
         if processes_of(config) > 1:
@@ -213,15 +218,19 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
             scores = kind.saved_scores(run)
         file.write_to(run / LOG)
         looks.record(run, "evaluate", kind.held_out())
-        outcome = _evaluate(config, kind, scores, run, clock)
-        if plots is not None:
-            run_directory.copy_figures(run, plots, "evaluate")
-    return outcome
+        metrics = _evaluate(config, kind, scores, run, clock)
+        with clock("report"):  # the tables; the figures follow
+            write_page(config, kind, run, complete=plots.which is Plots.NONE)
+        page = draw_and_report(config, kind, run, plots, clock)
+    return TrainOutcome(run, page, metrics, kind.terminal(metrics), clock.seconds, kind.next_step(run))
 
 
-def standard_plots(run: Path, name: str) -> Path | None:
-    """Return plots/<name>, which gets the figures of the run directory runs/<name> too; None for any other."""
-    return Path("plots") / name if run.resolve() == (Path("runs") / name).resolve() else None
+def plots_of(plots: PlotOptions | None, run: Path, name: str) -> PlotOptions:
+    """Return the options with the folder that gets the figures too: plots/<name> for the run directory runs/<name>."""
+    plots = plots or PlotOptions()
+    if plots.folder is None and run.resolve() == (Path("runs") / name).resolve():
+        return replace(plots, folder=Path("plots") / name)
+    return plots
 
 
 def check_contents(run: Path, manifest: Mapping[str, Any], kind: Kind) -> None:
@@ -257,23 +266,50 @@ def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) ->
     return lines, [*text_problems(config), *problems]
 
 
-def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> TrainOutcome:
-    """Write numbers, figures and the report of scores into `run`."""
-    from hepda.report.page import drawn_and_failed
+def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> RunMetrics:
+    """Write the numbers of scores into `run`, and the data of their figures."""
+    from hepda.report import drawing
 
     record = run_directory.read_json(run / "manifest.json")["training"]
     histories, best_epochs = saved_histories(config, run, record)
     training = training_metrics(config, record)
     context = RunContext(run, training, histories, best_epochs, processes_of(config), clock.progress.step)
     with clock("evaluate"):
-        metrics = kind.measure(scores, context)
-    with clock("draw"):
-        drawn, failed = drawn_and_failed(kind.draw(scores, context, run / run_directory.PLOTS))
+        metrics: RunMetrics = kind.measure(scores, context)
+        texts = kind.figures(scores, context)
         run_directory.write_json(run / "metrics.json", metrics.to_json())
-        run_directory.write_figures(run, "evaluate", drawn, failed)
-    with clock("report"):
-        path = write_page(config, kind, run)
-    return TrainOutcome(run, path, metrics, kind.terminal(metrics), clock.seconds, kind.next_step(run))
+        drawing.record(run, "evaluate", texts)
+        lines = {"warnings": kind.warnings(), "notes": kind.notes()}
+        run_directory.write_json(run / run_directory.REMARKS, lines)
+    return metrics
+
+
+def draw_and_report(config: AnyConfig, kind: Kind, run: Path, plots: PlotOptions, clock: Clock) -> Path:
+    """Draw the figures that `plots` asks for from the data in a run directory, and write the report with them.
+
+    Args:
+        config: the analysis file.
+        kind: need not have loaded anything.
+        run: the run directory.
+        plots: which figures, and the other folder that gets them.
+        clock: gets the stages.
+
+    Returns:
+        The page.
+
+    """
+    from hepda.report import drawing
+
+    try:
+        with clock("draw"):
+            drawing.draw(run, plots.which, processes_of(config), clock.progress.step)
+    finally:  # an interruption leaves a page that says what is missing
+        with clock("report"):
+            page = write_page(config, kind, run)
+    if plots.folder is not None:
+        for command in ("evaluate", "fit"):
+            figures.copy(run, plots.folder, command)
+    return page
 
 
 def read_metrics(kind: Kind, run: Path) -> RunMetrics:
@@ -289,16 +325,26 @@ def read_metrics(kind: Kind, run: Path) -> RunMetrics:
     return metrics
 
 
-def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = None) -> Path:
+def write_page(
+    config: AnyConfig,
+    kind: Kind,
+    run: Path,
+    output: Path | None = None,
+    *,
+    named: Path | None = None,
+    complete: bool = True,
+) -> Path:
     """Write the report of a run from what every command has left: metrics, figures, the fit.
 
     Figures that are missing and a fit that is not shown are logged.
 
     Args:
         config: the analysis file.
-        kind: with its data, which its warnings are about.
+        kind: with its data, which its warnings are about, if `run` was made by a hepda that did not keep them.
         run: has metrics.json and manifest.json.
         output: has figures.json and, after `hepda fit`, fit.json, and gets the report; None for the run itself.
+        named: where the run will be, if it is moved after this; the page names it in a command.
+        complete: False if figures are drawn next and the page is then written again.
 
     Returns:
         The page.
@@ -310,32 +356,61 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
 
     folder = output or run
     manifest, metrics = run_directory.read_json(run / "manifest.json"), read_metrics(kind, run)
-    figures, lost = run_directory.read_figures(folder)
+    pictures, lost = figures.shown(folder)
     content, stale = run_directory.read_fit(folder, run)
     for line in (*lost, *stale):
         log.warning(line)
     tables = kind.tables(metrics)
     if content is None:
-        figures = [(by, figure) for by, figure in figures if by != "fit"]
+        pictures = [(by, picture) for by, picture in pictures if by != "fit"]
     else:
         with run_directory.readable(folder / "fit.json"):
             fits = FitFile.from_json(content)
         tables["fit"] = [*tables.get("fit", []), *fit_tables(fits, kind.labels())]
+    warnings, notes = _remarks(kind, run)
+    again = f"hepda report {named or run}" if output is None else f"hepda fit {run} --output {output}"
     return write_report(
         folder / "report.html",
         ReportPage(
             metrics.to_json(),
-            [figure for _, figure in figures],
+            [picture for _, picture in pictures],
+            undrawn=_undrawn(folder, f"{again} --plots all", with_fit=content is not None, complete=complete),
             tables=tables,
             conclusions=kind.conclusions(metrics),
-            warnings=[*kind.warnings(), *training_warnings(manifest["training"]), *stale],
+            warnings=[*warnings, *training_warnings(manifest["training"]), *stale],
             diagnostics=metrics.diagnostics,
-            notes=[*kind.notes(), *looks.sentences(looks.read(run)), *lost],
+            notes=[*notes, *looks.sentences(looks.read(run)), *lost],
             sections=kind.sections,
             config_text=resolved_yaml(config),
             manifest=manifest,
         ),
     )
+
+
+def _undrawn(folder: Path, command: str, *, with_fit: bool, complete: bool) -> Undrawn:
+    """Return the figures that are not drawn, and the command that draws them."""
+    from hepda.report.page import Undrawn
+
+    titles: dict[str, list[str]] = {}
+    for by, section, title in figures.not_drawn(folder):
+        if with_fit or by != "fit":
+            titles.setdefault(section, []).append(title)
+    return Undrawn(titles, command, under_way=not complete)
+
+
+def _remarks(kind: Kind, run: Path) -> tuple[list[str], list[str]]:
+    """Return the warnings and notes about the data of a run: those that its evaluation kept, or now those of its kind.
+
+    Raises:
+        ConfigError: the file has another content.
+
+    """
+    path = run / run_directory.REMARKS
+    if not path.is_file():
+        return kind.warnings(), kind.notes()
+    content = run_directory.read_json(path)
+    with run_directory.readable(path):
+        return [str(line) for line in content["warnings"]], [str(line) for line in content["notes"]]
 
 
 def processes_of(config: AnyConfig) -> int:

@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "FIGURES", {})
-        assert main(["train", "--config", str(path), "--output", str(folder / "run")]) == 0
+        assert main(["train", "--config", str(path), "--output", str(folder / "run"), "--plots", "none"]) == 0
     return folder / "run"
 
 

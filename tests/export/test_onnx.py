@@ -20,7 +20,6 @@ from hepda.cli import main
 from hepda.config import BdtConfig, load_config
 from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.resolve import model_specs
-from hepda.events.results import figures
 from hepda.export.onnx import check
 from hepda.export.onnx.check import drawn_events, expected_outputs, outputs_of
 from hepda.export.onnx.discriminants import discriminant
@@ -71,9 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             training={"epochs": 1, "processes": 1, "patience": None},
         ),
     )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "drawings", lambda data: [])
-        assert main(["train", "--config", str(path), "--output", str(folder / "run")]) == 0
+    assert main(["train", "--config", str(path), "--output", str(folder / "run"), "--plots", "none"]) == 0
     assert main(["export", str(folder / "run"), "--format", "onnx"]) == 0
     return folder / "run"
 

@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     words = ("seeds=2", "training.processes=1", "training.epochs=25", "evaluation.embedding.images=60")
     status = main([
-        "train", "--config", "digits.yaml", "--output", str(folder / "run"), "--plots", str(folder / "plots"),
+        "train", "--config", "digits.yaml", "--output", str(folder / "run"), "--plots", "all",
         *(part for word in words for part in ("--set", word)),
     ])  # fmt: skip
     assert status == 0
@@ -66,7 +66,7 @@ def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp
     for words in ("Lowest seed", "Embedding of the two domains", "self-training"):
         assert words in page
     before = {name: entry["accuracy"] for name, entry in metrics["models"].items()}
-    assert main(["evaluate", str(run), "--plots", str(tmp_path)]) == 0
+    assert main(["evaluate", str(run), "--plots-folder", str(tmp_path)]) == 0
     again = json.loads((run / "metrics.json").read_text())
     assert {name: entry["accuracy"] for name, entry in again["models"].items()} == before
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".pdf"}

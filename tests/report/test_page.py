@@ -19,7 +19,7 @@ from hepda.events.results.tables import conclude
 from hepda.events.results.tables.sections import section_tables, terminal_table
 from hepda.number_format import Cell, Table
 from hepda.report import page as report_page
-from hepda.report.page import SECTIONS, ReportFigure, ReportPage
+from hepda.report.page import SECTIONS, ReportFigure, ReportPage, Undrawn
 from hepda.results.events import EventMetrics
 from hepda.runtime.terminal import number_table
 
@@ -494,3 +494,18 @@ def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(metrics: di
     assert 'data-over="0"' in body
     assert int(re.search(r'data-wide="(\d+)"', body)[1]) <= 500  # some versions make no window narrower than that
     assert 'data-folded="0"' in body  # printing shows all
+
+
+def test_figures_that_are_not_drawn_are_named_with_the_command(metrics: dict[str, Any], tmp_path: Path) -> None:
+    titles = {"inputs": ["HT", NASTY], "training": [f"History {n}" for n in range(8)]}
+    undrawn = Undrawn(titles, "hepda report runs/a --plots all")
+    page, _ = read(write_report(tmp_path / "report.html", metrics, undrawn=undrawn))
+    assert "10 figures are not drawn. All figures, as PNG and PDF: <code>hepda report runs/a --plots all</code>" in page
+    assert "2 figures are not drawn: HT;" in page and NASTY not in page and html.escape(NASTY, quote=False)[:9] in page
+    assert "History 5; and 2 more" in page and "History 6" not in page
+    figures = [ReportFigure("inputs", "MET", "", png())]
+    under_way = Undrawn({"inputs": ["HT"]}, "x", under_way=True)
+    page, _ = read(write_report(tmp_path / "report.html", metrics, figures, undrawn=under_way))
+    assert "1 more figure is not drawn yet: HT" in page and "load this page again in a moment" in page
+    page, _ = read(write_report(tmp_path / "report.html", metrics, figures))
+    assert "not drawn" not in page

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from hepda.cli import main
 from hepda.events.results.figures import FIGURES as FIGURES_OF_EVENTS
 from hepda.images.figures import FIGURES as FIGURES_OF_IMAGES
-from hepda.plotting.base.style import figure
-from hepda.report.page import Drawing
+from hepda.plotting.base.plot import Plot
+from hepda.plotting.base.style import figure, styled
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 from hepda.speech.results.figures import FIGURES as FIGURES_OF_SPEECH
 from hepda.tabular import figures
@@ -18,15 +19,18 @@ from hepda.workflows.scan.figures import FIGURES as FIGURES_OF_SCANS
 from tests.tabular.factory import write_analysis
 
 
+@styled
+def rows_figure(rows: dict[str, int]) -> Figure:
+    """Draw the number of rows of each domain."""
+    drawn, axes = figure()
+    axes.bar(list(rows), list(rows.values()))
+    return drawn
+
+
 def toy_drawings(run: figures.TableFigureData) -> Iterator[Drawing]:
     """Yield the number of rows of each domain."""
-
-    def draw() -> Figure:
-        drawn, axes = figure()
-        axes.bar(run.table.domains, [(run.table.domain == d).sum() for d in range(len(run.table.domains))])
-        return drawn
-
-    yield Drawing("inputs", "toy_rows", "Rows by domain", "A toy.", draw)
+    rows = {name: int((run.table.domain == d).sum()) for d, name in enumerate(run.table.domains)}
+    yield Drawing("inputs", "toy_rows", "Rows by domain", "A toy.", lambda: Plot.of(rows_figure, rows))
 
 
 def bad_drawings(run: figures.TableFigureData) -> Iterator[Drawing]:
@@ -50,7 +54,7 @@ def test_a_toy_figure_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         tmp_path, models={"trees": {"kind": "bdt", "iterations": 5}},
         evaluation={"bootstrap": 10, "permutations": 20, "probes": False},
     )  # fmt: skip
-    assert main(["train", "--config", str(path), "--output", str(tmp_path / "run")]) == 0
+    assert main(["train", "--config", str(path), "--output", str(tmp_path / "run"), "--plots", "all"]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Rows by domain" in page and page.count("data:image/png") == 1
     assert (tmp_path / "run" / "plots" / "toy_rows.pdf").is_file()

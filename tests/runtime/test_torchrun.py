@@ -22,7 +22,7 @@ SETTINGS = (
 
 def train(config: Path, name: str, *start: str, more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     sets = [word for setting in (*SETTINGS, *more) for word in ("--set", setting)]
-    places = ("--output", str(config.parent / name), "--plots", str(config.parent / f"{name}-plots"))
+    places = ("--output", str(config.parent / name), "--plots", "none")
     command = [sys.executable, *start, "-m", "hepda", "train", "--config", str(config), *places, *sets]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=500, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}

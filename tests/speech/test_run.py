@@ -14,6 +14,7 @@ from hepda.adversarial import Network
 from hepda.config import load_any
 from hepda.kinds import RunContext, kind_of
 from hepda.results.speech import SpeechMetrics
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.speech.kind import SpeechKind
 from hepda.speech.results.numbers import spread
 from hepda.speech.results.tables import transcripts_table
@@ -35,7 +36,7 @@ class Quiet:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("speech")
-    outcome = train.train(small(), folder / "run", folder / "plots", Quiet())
+    outcome = train.train(small(), folder / "run", PlotOptions(Plots.ALL, folder / "plots"), Quiet())
     return folder, outcome
 
 
@@ -291,7 +292,7 @@ def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
 def test_a_scorer_or_patience_chooses_the_epoch_on_recordings_that_are_held_out(scorer, tmp_path):
     training = {"epochs": 3, "scorer": scorer, "patience": 2}
     config = small(training=training, seeds=1, models={"adversarial": SMALL["models"]["adversarial"]})
-    train.train(config, tmp_path / "run", tmp_path / "plots", Quiet())
+    train.train(config, tmp_path / "run", PlotOptions(Plots.NONE), Quiet())
     columns = (tmp_path / "run" / "history.csv").read_text().splitlines()[0].split(",")
     assert "validation_senone_loss" in columns and "score" in columns
     about = json.loads((tmp_path / "run" / "metrics.json").read_text())["models"]["adversarial"]

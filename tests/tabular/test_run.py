@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "FIGURES", FEW)
         path = write_analysis(folder, frame(), **KEYS)
-        assert main(["train", "--config", str(path), "--output", str(folder / "run")]) == 0
+        assert main(["train", "--config", str(path), "--output", str(folder / "run"), "--plots", "all"]) == 0
     return folder / "run"
 
 

@@ -15,11 +15,11 @@ import yaml
 
 from hepda import cli
 from hepda.config import load_config
-from hepda.events import steps
 from hepda.events.results.tables.fit import fit_tables
 from hepda.results.fit_file import FitFile
 from hepda.results.schema import fit_schema
 from hepda.runtime import run_directory
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.workflows import train
 from tests.factory import Silent, write_analysis
 
@@ -45,9 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "bias": {"between": ["simulation", "alternative", "data"]}},
         training={"epochs": 2, "batch_size": 256, "processes": 1},
     )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "draw", lambda *_: [])
-        train.train(load_config(page), folder / "run", folder / "plots", Silent())
+    train.train(load_config(page), folder / "run", PlotOptions(Plots.NONE), Silent())
     return folder / "run"
 
 
@@ -56,12 +54,12 @@ def fitted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That run after `hepda fit`."""
     run = tmp_path_factory.mktemp("fitted") / "run"
     shutil.copytree(trained, run)
-    assert fit(run, "--toys", "30") == 0
+    assert fit(run, "--toys", "30", "--plots", "all") == 0
     return run
 
 
 def fit(run: Path, *options: str) -> int:
-    return cli.main(["fit", str(run), "--plots", str(run.parent / "plots"), *options])
+    return cli.main(["fit", str(run), "--plots-folder", str(run.parent / "plots"), *options])
 
 
 def page_of(run: Path) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def test_closure_impacts_and_what_has_no_effect(fitted: Path) -> None:
 
 @pytest.mark.slow
 def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    listed = json.loads((fitted / "figures.json").read_text())
+    listed = [f for f in json.loads((fitted / "figures.json").read_text()) if f["by"] == "fit"]
     names = ("pulls", "impacts", "correlations", "scan")
     kinds = [f"fit_{kind}_{model}" for model in ("bdt", "small") for kind in names]
     drawn = {"fit_bias_all", "fit_bias_without_two_point", "fit_strengths", *kinds}
@@ -152,9 +150,7 @@ def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsy
     headline = "Bias of µ without the other generators as systematics"
     text = (fitted / "report.html").read_text()
     assert headline in text and text.count("data:image/png") == len(listed) and "Impacts" in text
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "draw", lambda *_: [])
-        train.evaluate(fitted, fitted.parent / "plots", Silent())
+    train.evaluate(fitted, PlotOptions(Plots.NONE), Silent())
     again = (fitted / "report.html").read_text()
     assert headline in again and again.count("data:image/png") == len(listed)
     # Another analysis file, such as one that blinds: the old fit is not shown, and the report says so.
@@ -163,9 +159,7 @@ def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsy
     config = yaml.safe_load((other / "config.yaml").read_text())
     config["evaluation"]["blind"] = "score > 0.5"
     (other / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "draw", lambda *_: [])
-        train.evaluate(other, fitted.parent / "plots", Silent())
+    train.evaluate(other, PlotOptions(Plots.NONE), Silent())
     stale = (other / "report.html").read_text()
     assert headline not in stale and "fit.json is of other scores" in stale and "data:image/png" not in stale
 

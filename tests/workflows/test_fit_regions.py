@@ -15,8 +15,8 @@ from hepda import cli
 from hepda.config import load_config
 from hepda.config.events.refitting import with_fit_of
 from hepda.errors import ConfigError
-from hepda.events import steps
 from hepda.results.fit_file import FitFile
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.workflows import train
 from tests.factory import VARIABLES, Silent, analysis, write_sample
 
@@ -70,14 +70,12 @@ def write(folder: Path, **overrides: Any) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("regions")
     page = write(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "draw", lambda *_: [])
-        train.train(load_config(page), folder / "run", folder / "plots", Silent())
+    train.train(load_config(page), folder / "run", PlotOptions(Plots.NONE), Silent())
     return folder / "run"
 
 
 def fitted(run: Path, *options: str) -> FitFile:
-    assert cli.main(["fit", str(run), "--toys", "0", "--plots", str(run.parent / "plots"), *options]) == 0
+    assert cli.main(["fit", str(run), "--toys", "0", "--plots", "none", *options]) == 0
     return FitFile.from_json(json.loads((run / "fit.json").read_text()))
 
 
@@ -191,9 +189,7 @@ def test_regions_by_the_class_of_the_largest_output(tmp_path: Path) -> None:
         models={"bdt": {"kind": "bdt", "iterations": 10}},
     )  # fmt: skip
     run = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "draw", lambda *_: [])
-        train.train(load_config(page), run, tmp_path / "plots", Silent())
+    train.train(load_config(page), run, PlotOptions(Plots.NONE), Silent())
     model = fitted(run).models["bdt"]
     scores = pq.read_table(run / "scores.parquet").to_pandas()
     probabilities = scores[[f"bdt.p_{name}" for name in ("signal", "heavy", "light")]].to_numpy()

@@ -16,6 +16,7 @@ from hepda.events.dataset.splits import event_key
 from hepda.events.resolve import dataset_spec
 from hepda.events.results import figures
 from hepda.events.results.saved_scores import read_scored
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.runtime.run_directory import read_json
 from hepda.workflows import apply, train
 from tests.factory import Silent, heard, several_classes, write_analysis
@@ -62,10 +63,10 @@ def run(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         with pytest.raises(
             DataError, match=r"discriminants.d: is not a finite number for \d+ of \d+ events scored by net"
         ):
-            train.train(load_config(page, [bad]), run, None, Silent())
+            train.train(load_config(page, [bad]), run, PlotOptions(Plots.NONE), Silent())
         kept |= {path.name: path.stat().st_mtime_ns for path in run.rglob("*.npz")}
         with heard() as lines:
-            train.train(load_config(page), run, None, Silent(), resume=True)
+            train.train(load_config(page), run, PlotOptions(Plots.NONE), Silent(), resume=True)
     assert len(kept) == 6 and not any("nothing to resume" in line or "has changed" in line for line in lines)
     return run
 
@@ -92,7 +93,7 @@ def test_numbers_are_those_of_the_primary_score(run: Path) -> None:
 
 def test_evaluate_gives_the_same_numbers_from_the_saved_columns(run: Path) -> None:
     before = read_json(run / "metrics.json")
-    train.evaluate(run, None, Silent())
+    train.evaluate(run, PlotOptions(Plots.NONE), Silent())
     after = read_json(run / "metrics.json")
     assert after["models"] == before["models"]
 

@@ -16,9 +16,11 @@ from hepda.config import load_config
 from hepda.errors import ConfigError, HepdaError
 from hepda.events.results import figures
 from hepda.events.results.figures import inputs
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 from hepda.runtime import exchange, looks, run_directory
+from hepda.runtime import figures as listed_figures
 from hepda.runtime.locks import locked
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.workflows import fit
 from hepda.workflows import train as analysis
 from hepda.workflows.checks import text_problems
@@ -49,7 +51,7 @@ def original(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "drawings", lambda data: list(inputs.input_drawings(data))[:2])
-        analysis.train(load_config(page), folder / "run", None, Silent())
+        analysis.train(load_config(page), folder / "run", PlotOptions(Plots.ALL), Silent())
     return folder / "run"
 
 
@@ -76,6 +78,7 @@ def test_a_run_holds_its_figures_and_names_them_by_relative_paths(original: Path
     listed = json.loads((original / "figures.json").read_text())
     assert [entry["file"] for entry in listed] == ["plots/features_overview.png", "plots/feature_ht.png"]
     assert all((original / entry["file"]).with_suffix(".pdf").is_file() for entry in listed)
+    assert {path.stem for path in (original / "plots" / "data").iterdir()} == {"features_overview", "feature_ht"}
 
 
 def test_a_finished_run_is_not_trained_again_unasked(page: Path, run: Path) -> None:
@@ -86,7 +89,8 @@ def test_a_finished_run_is_not_trained_again_unasked(page: Path, run: Path) -> N
 
 
 @pytest.mark.parametrize("stage", ["hepda.workflows.train.run_jobs", "hepda.events.kind.EventsKind.measure",
-                                   "hepda.events.kind.EventsKind.draw", "hepda.report.page.write_report"])  # fmt: skip
+                                   "hepda.events.kind.EventsKind.figures",
+                                   "hepda.report.page.write_report"])  # fmt: skip
 def test_a_training_that_fails_leaves_the_finished_run_as_it_was(
     page: Path, run: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +138,7 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["train", "--config", str(page), "--no-cache"]
+    command = ["train", "--config", str(page), "--no-cache", "--plots", "all"]
     assert cli.main(command) == 0
     png = tmp_path / "plots" / "small" / "feature_ht.png"
     drawn = png.read_bytes()
@@ -143,10 +147,10 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
     assert cli.main([*command, "--output", "runs/b", "--set", "plots={ht: {label: Other}}"]) == 0
     assert png.read_bytes() == drawn != (tmp_path / "runs" / "b" / "plots" / "feature_ht.png").read_bytes()
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["small"]
-    assert cli.main(["evaluate", "runs/b", "--plots", "elsewhere", "--no-cache"]) == 0
+    assert cli.main(["evaluate", "runs/b", "--plots-folder", "elsewhere", "--no-cache"]) == 0  # what is drawn stays
     assert (tmp_path / "elsewhere" / "feature_ht.pdf").is_file() and png.read_bytes() == drawn
     png.unlink()
-    assert cli.main(["evaluate", "runs/small", "--no-cache"]) == 0
+    assert cli.main(["report", "runs/small", "--plots", "none"]) == 0  # nothing to draw: it is copied again
     assert png.read_bytes() == drawn
     assert cli.main(command) == 2
 
@@ -154,7 +158,7 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
 def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(original: Path, tmp_path: Path) -> None:
     moved = tmp_path / "far" / "away"
     shutil.copytree(original, moved)
-    options = fit.FitOptions(toys=0, processes=1)
+    options = fit.FitOptions(toys=0, processes=1, plots=PlotOptions(Plots.ALL))
     with heard(logging.WARNING) as lines:
         fit.fit(moved, options, Silent())
     listed = json.loads((moved / "figures.json").read_text())
@@ -168,11 +172,12 @@ def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(o
     (moved / "plots" / "feature_ht.png").unlink()
     fit.fit(moved, fit.FitOptions(toys=0, output=tmp_path / "out", processes=1), Silent())
     shutil.rmtree(moved)
-    _, lost = run_directory.read_figures(tmp_path / "out")
+    drawn, lost = listed_figures.shown(tmp_path / "out")
     assert lost == [] and (tmp_path / "out" / "plots" / "features_overview.pdf").is_file()
+    assert "feature_ht" in [figure.image.stem for _, figure in drawn]  # it was drawn again, from its data
     (tmp_path / "out" / "plots" / "features_overview.png").unlink()
-    _, (lost,) = run_directory.read_figures(tmp_path / "out")
-    assert "All inputs" in lost and "`hepda evaluate` draws it again" in lost
+    _, (line,) = listed_figures.shown(tmp_path / "out")
+    assert "All inputs" in line and "`hepda report` draws it again" in line
 
 
 def test_a_figure_that_is_gone_is_said_on_the_terminal(
@@ -181,9 +186,11 @@ def test_a_figure_that_is_gone_is_said_on_the_terminal(
     run = tmp_path / "run"
     shutil.copytree(original, run)
     (run / "plots" / "feature_ht.png").unlink()
-    assert cli.main(["fit", str(run), "--toys", "0", "--processes", "1"]) == 0
+    assert cli.main(["fit", str(run), "--toys", "0", "--processes", "1", "--plots", "none"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "is no longer at" in out and "`hepda evaluate` draws it again" in out
+    assert "is no longer at" in out and "`hepda report` draws it again" in out
+    assert cli.main(["report", str(run)]) == 0
+    assert (run / "plots" / "feature_ht.png").is_file()
 
 
 def test_no_verb_writes_where_another_one_does(page: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +199,7 @@ def test_no_verb_writes_where_another_one_does(page: Path, run: Path, capsys: py
         ["train", "--config", str(page), "--output", str(run), "--overwrite"],
         ["train", "--config", str(page), "--output", str(run), "--resume"],
         ["evaluate", str(run)],
+        ["report", str(run)],
         ["fit", str(run)],
         ["scan", "--config", str(page), "--vary", "models.bdt.iterations=2,3", "--output", str(run.parent / "scan")],
         ["apply", str(run), str(page.parent / "data.root"), "--output", str(run.parent / "apply")],
@@ -237,10 +245,12 @@ def test_a_full_disk_is_not_taken_for_a_bad_figure(page: Path, tmp_path: Path, m
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hepda.plotting.base.style.write_atomically", full)
+    monkeypatch.setattr("hepda.report.drawing.write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         train(page, tmp_path / "run")
-    assert exchange.resumable(tmp_path / "run") and not exchange.is_finished(tmp_path / "run")
+    run = tmp_path / "run"
+    assert exchange.is_finished(run) and not exchange.resumable(run)  # the numbers are complete without the figures
+    assert "2 figures are not drawn" in (run / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

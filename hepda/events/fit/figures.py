@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hepda.events.fit.fits import ALL, UNAWARE
 from hepda.events.specs import Appearance
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
 from hepda.plotting.fit.closure import closure_bias_figure
 from hepda.plotting.fit.correlations import correlation_figure
@@ -18,7 +19,7 @@ from hepda.plotting.fit.ranking import ranking_figure
 from hepda.plotting.fit.regions import RegionTexts, SampleLook, region_figure, summary_figure
 from hepda.plotting.fit.scan import scan_figure
 from hepda.plotting.fit.strengths import strengths_figure
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 from hepda.results.fit_file import ClosedEntry, FitEntry, FittedModel, RegionEntry
 
@@ -182,7 +183,10 @@ def summary_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "fit", f"fit_summary_{fit.model}", f"Events in the regions before and after the fit: {fit.model}",
             f"Fit to {fit.fitted_to}. Bands: all uncertainties with their correlations. Regions of validation are not "
             "fitted. Hatched: blinded.",
-            lambda: summary_figure(fit.fitted.regions, fit.texts(), names=names, look=fit.look, label=fit.label()),
+            lambda: Plot.of(
+                summary_figure, fit.fitted.regions, fit.texts(), names=names, look=fit.look, label=fit.label()
+            ),
+            first=True,
         )  # fmt: skip
 
 
@@ -196,9 +200,10 @@ def region_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             f"Fit to {fit.fitted_to}{'' if region.role != 'validation' else ', without this region'}. Bands: all "
             "uncertainties with their correlations; dashed: the expectation before the fit at µ = 1. Events beyond the "
             f"ends are in the end bins.{' Data are blinded.' if region.blinded and region.observed is None else ''}",
-            lambda name=name, region=region: region_figure(  # type: ignore[misc]
-                region, fit.texts(name if several else "", region), look=fit.look, label=fit.label()
+            lambda name=name, region=region: Plot.of(  # type: ignore[misc]
+                region_figure, region, fit.texts(name if several else "", region), look=fit.look, label=fit.label()
             ),
+            first=not several,
         )  # fmt: skip
 
 
@@ -210,7 +215,8 @@ def parameter_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
             f"Value of each nuisance parameter in the fit to {fit.fitted_to}, in units of its uncertainty before the "
             "fit, with its error; bands: one and two standard deviations. Below: strengths and free rates.",
-            lambda: parameters_figure(parameters, labels=fit.appearance.fit, label=fit.label()),
+            lambda: Plot.of(parameters_figure, parameters, labels=fit.appearance.fit, label=fit.label()),
+            first=True,
         )  # fmt: skip
     control = fit.fitted.control
     if control is not None and any(p.error is not None for p in control.parameters):
@@ -220,7 +226,7 @@ def parameter_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "fit", f"fit_control_pulls_{fit.model}", f"Pulls in the control regions: {fit.model}",
             f"As before, in the fit to {domain} in {', '.join(control.regions)} alone, at µ = 1: the other regions are "
             "blinded.",
-            lambda: parameters_figure(control.parameters, labels=fit.appearance.fit, label=label),
+            lambda: Plot.of(parameters_figure, control.parameters, labels=fit.appearance.fit, label=label),
         )  # fmt: skip
 
 
@@ -232,7 +238,8 @@ def ranking_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
             f"Change of µ in the fit to {fit.fitted_to} if a parameter is fixed up or down by its error after the fit "
             "(bars) or before it (outlines); left: its pull, or its value if it has no prior.",
-            lambda: ranking_figure(impacts, mu=mu, error=error, labels=fit.appearance.fit, label=fit.label()),
+            lambda: Plot.of(ranking_figure, impacts, mu=mu, error=error, labels=fit.appearance.fit, label=fit.label()),
+            first=True,
         )  # fmt: skip
 
 
@@ -244,7 +251,8 @@ def correlation_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "fit", f"fit_correlations_{fit.model}", f"Correlations: {fit.model}",
             f"Correlations of strengths, free rates and systematics in the fit to {fit.fitted_to}; of many parameters, "
             "those with the largest.",
-            lambda: correlation_figure(
+            lambda: Plot.of(
+                correlation_figure,
                 correlation, fit.shown.parameters or (), labels=fit.appearance.fit, label=fit.label()
             ),
         )  # fmt: skip
@@ -258,7 +266,7 @@ def scan_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "fit", f"fit_scan_{fit.model}", f"Likelihood: {fit.model}",
             f"Profile of −2 ln L in the fit to {fit.fitted_to}, its quadratic approximation, and the likelihood with "
             "all other parameters fixed at their best values.",
-            lambda: scan_figure(scan, interval=(fit.shown.low, fit.shown.high), label=fit.label()),
+            lambda: Plot.of(scan_figure, scan, interval=(fit.shown.low, fit.shown.high), label=fit.label()),
         )  # fmt: skip
 
 
@@ -285,7 +293,8 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
         if any(fit.mu is not None for by_model in fits.values() for of_model in by_model.values() for fit in of_model):
             yield Drawing(
                 "fit", f"fit_bias_{variant}", title, caption,
-                lambda fits=fits: closure_bias_figure(fits, source=data.source, label=label),  # type: ignore[misc]
+                lambda fits=fits: Plot.of(closure_bias_figure, fits, source=data.source, label=label),  # type: ignore[misc]
+                first=True,
             )  # fmt: skip
 
 
@@ -299,7 +308,9 @@ def strength_drawings(data: ClosureData) -> Iterator[Drawing]:
         yield Drawing(
             "fit", "fit_strengths", "Signal strength by model",
             f"Fits to {what}, with all systematics. Thin bars: 68.27 % intervals; thick bars: of the counts alone.",
-            lambda: strengths_figure(
+            lambda: Plot.of(
+                strengths_figure,
                 data.models, data=status.lower(), labels=data.appearance.fit, label=label_of(data.appearance, status)
             ),
+            first=True,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,27 @@ from hepda.plotting.scores import features
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _SampleRows:
+    """The events of a part of a stacked figure: chosen once for all quantities that are drawn.
+
+    rows, weights: index [m] of the events and their weights [m], None for data.
+    """
+
+    name: str
+    rows: NDArray[np.intp]
+    weights: Array | None
+    signal: bool = False
+    colour: str | None = None
+
+    def of(self, values: Array) -> features.FeatureSample:
+        """Return the part with a quantity [n] of all events."""
+        return features.FeatureSample(
+            self.name, values[self.rows], self.weights, signal=self.signal, colour=self.colour
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class FigureData:
     """The data that all figures are drawn from."""
 
@@ -90,26 +111,7 @@ class FigureData:
 
     def stack(self, values: Array) -> list[features.FeatureSample]:
         """Return the samples of the source as a stack, background first."""
-        chosen = [
-            (name, sample)
-            for name, sample in self.appearance.samples.items()
-            if sample.domain == self.source and sample.class_ is not None
-        ]
-        is_signal = {name: self.appearance.classes.side_of(name) == "signal" for name, _ in chosen}
-        chosen.sort(key=lambda pair: is_signal[pair[0]])
-        parts = []
-        for name, sample in chosen:
-            mask = self.table.of_samples([name])
-            parts.append(
-                features.FeatureSample(
-                    sample.label or name,
-                    values[mask],
-                    self.table.weight[mask],
-                    signal=is_signal[name],
-                    colour=sample.color,
-                )
-            )
-        return parts
+        return [rows.of(values) for rows in self._stack_rows]
 
     def others(self, values: Array) -> list[features.FeatureSample]:
         """Return the other simulated domains, each as one total scaled to the yield of the source.
@@ -121,6 +123,30 @@ class FigureData:
             values: the values [n] of all events.
 
         """
+        return [rows.of(values) for rows in self._others_rows]
+
+    def data(self, values: Array) -> features.FeatureSample | None:
+        """Return the data as points, those of the first domain without labels; None if there is no such domain."""
+        return None if self._data_rows is None else self._data_rows.of(values)
+
+    @cached_property
+    def _stack_rows(self) -> list[_SampleRows]:
+        chosen = [
+            (name, sample)
+            for name, sample in self.appearance.samples.items()
+            if sample.domain == self.source and sample.class_ is not None
+        ]
+        is_signal = {name: self.appearance.classes.side_of(name) == "signal" for name, _ in chosen}
+        chosen.sort(key=lambda pair: is_signal[pair[0]])
+        parts = []
+        for name, sample in chosen:
+            rows = np.flatnonzero(self.table.of_samples([name]))
+            weight = np.asarray(self.table.weight[rows])
+            parts.append(_SampleRows(sample.label or name, rows, weight, is_signal[name], sample.color))
+        return parts
+
+    @cached_property
+    def _others_rows(self) -> list[_SampleRows]:
         table, weight = self.table, self.table.weight
         of_source = table.of_domain(self.source) & (table.label >= 0)
         parts = []
@@ -137,16 +163,15 @@ class FigureData:
                     f"{name} + {missing[domain]}",
                 )
             scale = weight[of_source & ~nominal].sum() / weight[simulated].sum()
-            both = simulated | nominal
-            scaled = np.where(simulated[both], scale, 1.0) * weight[both]
-            parts.append(features.FeatureSample(f"{name} (scaled)", values[both], scaled, colour=colours[domain]))
+            rows = np.flatnonzero(simulated | nominal)
+            scaled = np.where(simulated[rows], scale, 1.0) * weight[rows]
+            parts.append(_SampleRows(f"{name} (scaled)", rows, scaled, colour=colours[domain]))
         return parts
 
-    def data(self, values: Array) -> features.FeatureSample | None:
-        """Return the data as points, those of the first domain without labels; None if there is no such domain."""
+    @cached_property
+    def _data_rows(self) -> _SampleRows | None:
         for domain in self.numbers.unlabelled:
-            mask = self.table.of_domain(domain)
-            return features.FeatureSample(self.appearance.label_of(domain), values[mask])
+            return _SampleRows(self.appearance.label_of(domain), np.flatnonzero(self.table.of_domain(domain)), None)
         return None
 
 

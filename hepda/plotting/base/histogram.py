@@ -90,11 +90,35 @@ def histogram(values: ArrayLike, weights: ArrayLike | None, edges: ArrayLike, *,
     bad = int(np.count_nonzero(~(np.isfinite(x) & np.isfinite(w))))
     if bad:
         raise DataError(f"{bad} of {x.size} values or weights are not finite and cannot be drawn; mask them first")
-    if fold and x.size:
-        x = np.clip(x, bins[0], bins[-1])  # numpy's last bin is closed on the right
-    sumw, _ = np.histogram(x, bins, weights=w)
-    sumw2, _ = np.histogram(x, bins, weights=w * w)
-    return Histogram(bins, sumw, sumw2)
+    number = _bin_numbers(x, bins)
+    if fold:
+        number = np.clip(number, 0, len(bins) - 2)
+    else:
+        inside = (number >= 0) & (number < len(bins) - 1)
+        number, w = number[inside], w[inside]
+    count = len(bins) - 1
+    sumw = np.bincount(number, w, count).astype(np.float64)
+    return Histogram(bins, sumw, np.bincount(number, w * w, count).astype(np.float64))
+
+
+def _bin_numbers(x: Floats, edges: Floats) -> NDArray[np.intp]:
+    """Return the bin of each value [n]: -1 below the edges, b above; an edge is in the upper bin, the last in the last.
+
+    Bins of equal width are computed instead of searched, which takes a quarter of the time; where rounding could move a
+    value over an edge, the edge itself decides.
+    """
+    last = len(edges) - 1
+    width = (edges[-1] - edges[0]) / last
+    if np.allclose(np.diff(edges), width, rtol=1e-9, atol=0.0):
+        with np.errstate(over="ignore"):
+            scaled = np.clip(np.floor((x - edges[0]) / width), -1.0, last)
+        number: NDArray[np.intp] = scaled.astype(np.intp)
+        number -= (number >= 0) & (x < edges[np.maximum(number, 0)])
+        number += (number < last) & (x >= edges[np.minimum(number + 1, last)])
+    else:
+        number = np.searchsorted(edges, x, side="right") - 1
+    number[x == edges[-1]] = last - 1
+    return number
 
 
 def ratio(numerator: Histogram, denominator: Histogram) -> Histogram:

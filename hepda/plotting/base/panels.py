@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import mplhep
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from numpy.typing import NDArray
 
 from hepda.plotting.base.histogram import Floats, Histogram
-from hepda.plotting.base.style import COLUMN
+from hepda.plotting.base.style import COLUMN, Canvas
 
 BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#555555", "hatch": "////////", "linewidth": 0.0}
 # Usual ranges of a ratio, and their ticks: none at the ends, where those of the main panel are.
@@ -34,25 +33,34 @@ def draw_stack(
     colours: Sequence[str],
     band: str = "MC stat. unc.",
 ) -> Histogram:
-    """Draw filled histograms, the first one lowest, with the band of their total; return the total."""
-    edges = histograms[0].edges
-    mplhep.histplot(
-        [h.sumw for h in histograms],
-        edges,
-        ax=axes,
-        stack=True,
-        histtype="fill",
-        label=list(labels),
-        color=list(colours),
-        edgecolor="white",
-        linewidth=0.25,
-        yerr=False,
-    )
-    total = histograms[0]
+    """Draw filled histograms, the first one lowest, with the band of their total; return the total.
+
+    The upper ones are drawn first, so that the legend has them in the order of the picture.
+    """
+    totals = [histograms[0]]
     for part in histograms[1:]:
-        total = total + part
-    draw_band(axes, total, label=band)
-    return total
+        totals.append(totals[-1] + part)
+    bottoms: list[Floats | float] = [0.0, *(total.sumw for total in totals)]
+    for total, bottom, label, colour in reversed(list(zip(totals, bottoms, labels, colours, strict=False))):
+        add_steps(
+            axes, total.sumw, total.edges, baseline=bottom, fill=True, label=label, facecolor=colour,
+            edgecolor="white", linewidth=0.25,
+        )  # fmt: skip
+    draw_band(axes, totals[-1], label=band)
+    return totals[-1]
+
+
+def add_steps(
+    axes: Axes, values: Floats, edges: Floats, *, baseline: Floats | float | None, fill: bool = False, **look: Any
+) -> StepPatch:
+    """Add an outline of bins, as `Axes.stairs` does; whoever draws sets the limits of the axes.
+
+    To search every corner of the outline for the limits would take most of the time of adding it.
+    """
+    below: Any = baseline  # the stubs of matplotlib allow only a number
+    steps = StepPatch(values, edges, baseline=below, orientation="vertical", fill=fill, **look)
+    axes.add_artist(steps)
+    return steps
 
 
 def draw_band(axes: Axes, total: Histogram, *, label: str | None = None, relative: bool = False) -> None:
@@ -61,7 +69,7 @@ def draw_band(axes: Axes, total: Histogram, *, label: str | None = None, relativ
     if relative:
         below = np.where(centre > 0, centre, np.nan)
         centre, error = np.ones_like(below), error / below
-    axes.stairs(centre + error, total.edges, baseline=centre - error, fill=True, label=label, gid="band", **BAND)
+    add_steps(axes, centre + error, total.edges, baseline=centre - error, fill=True, label=label, gid="band", **BAND)
 
 
 def draw_points(
@@ -102,7 +110,9 @@ def draw_line(
     errors: bool = False,
 ) -> None:
     """Draw an outline of the histogram, with error bars of sqrt(sumw2) at the bin centres on request."""
-    axes.stairs(values.sumw, values.edges, color=colour, label=label, linestyle=dashes, linewidth=1.2, baseline=None)
+    add_steps(
+        axes, values.sumw, values.edges, baseline=None, edgecolor=colour, label=label, linestyle=dashes, linewidth=1.2
+    )
     if errors:
         shown = np.isfinite(values.sumw)
         axes.errorbar(
@@ -221,7 +231,7 @@ def column_of_panels(
     heights = [first] + [others] * (count - 1)
     total = sum(heights) + gap * (count - 1) + bottom + top
     drawn = Figure(figsize=(width, total))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     panels: list[Axes] = []
     upper = total - top
     for index, height in enumerate(heights):

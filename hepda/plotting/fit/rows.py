@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from hepda.plotting.base.style import COLUMN, Label
+from hepda.plotting.base.style import COLUMN, Canvas, Label
 
 BANDS = ((2.0, "#f0f0f0"), (1.0, "#dcdcdc"))  # of pulls, in standard deviations
 _LINE = 0.165  # inches: the height of a row
@@ -60,7 +59,7 @@ def row_panels(
 
     """
     drawn = Figure(figsize=(width, 4.0))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     left = 0.14 + widest([name for names in groups for name in names], 7.0)
     height = _TOP + room + sum(_LINE * len(names) + 0.06 + AXIS for names in groups)
     drawn.set_size_inches(width, height)
@@ -90,7 +89,7 @@ def row_panels(
 def widest(names: Sequence[str], size: float) -> float:
     """Return the width of the longest name in inches, in letters of `size` points."""
     probe = Figure()
-    FigureCanvasAgg(probe)
+    Canvas(probe)
     texts = [probe.text(0.0, 0.0, name, fontsize=size) for name in names]
     return max(float(text.get_window_extent().width) for text in texts) / probe.dpi
 

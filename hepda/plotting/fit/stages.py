@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import StepPatch
 
-from hepda.plotting.base.style import COLUMN, PAGE, Label
+from hepda.plotting.base.style import COLUMN, PAGE, Canvas, Label
 
 _LEFT, _RIGHT, _TOP, _BETWEEN, _GAP = 0.54, 0.16, 0.24, 0.36, 0.1  # inches
 _MAIN, _RATIO = 1.9, 0.72
@@ -69,7 +68,7 @@ def stage_figure(count: int) -> StageFigure:
     The main panels share y.
     """
     drawn = Figure(figsize=(PAGE if count > 1 else COLUMN, 3.5))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     mains: list[Axes] = []
     ratios: list[Axes] = []
     for index in range(count):

@@ -15,6 +15,8 @@ from hepda.plotting.base.style import (
     COLUMN,
     DOMAIN_COLOURS,
     PALETTE,
+    USUAL_TEXTS,
+    AxisTexts,
     Label,
     axes_label,
     figure,
@@ -29,7 +31,11 @@ from hepda.results.evaluation import CalibrationCurve, OvertrainingTest
 
 @styled
 def calibration_figure(
-    curves: Mapping[str, CalibrationCurve], *, label: Label | None = None, models: Iterable[str] | None = None
+    curves: Mapping[str, CalibrationCurve],
+    *,
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+    texts: AxisTexts = USUAL_TEXTS,
 ) -> Figure:
     """Draw the signal fraction against the mean score of each bin, all models.
 
@@ -39,6 +45,7 @@ def calibration_figure(
         curves: model -> its calibration.
         label: label over the axes.
         models: all models of the run, so that colours agree between figures.
+        texts: labels of the axes.
 
     Raises:
         DataError: no model has a fraction.
@@ -71,8 +78,8 @@ def calibration_figure(
     # Where negative weights cancel, a fraction can have any error; it exceeds the axes so that 0 to 1 stays readable.
     axes.set_ylim(0.0, min(1.02 * highest, 1.4))
     axes.set_yticks(np.linspace(0.0, 1.0, 6))
-    axes.set_xlabel("Mean score in bin")
-    axes.set_ylabel("Signal fraction in bin")
+    axes.set_xlabel(texts.x or "Mean score in bin")
+    axes.set_ylabel(texts.y or "Signal fraction in bin")
     axes_label(axes, label)
     legend_above(axes, note=label.note if label else "")
     return drawn

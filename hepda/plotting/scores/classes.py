@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,6 +19,7 @@ from hepda.plotting.base.style import (
     COLUMN,
     DASHES,
     PAGE,
+    Canvas,
     Label,
     axes_label,
     figure,
@@ -89,7 +89,7 @@ def confusion_figure(
     inner, high = (PAGE - left - right - gap) / 2, 0.34 * len(names)
     height = top + bottom + len(domains) * high + (len(domains) - 1) * between
     drawn = Figure(figsize=(PAGE, height))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     for row, (domain, matrix) in enumerate(domains.items()):
         lower = height - top - (row + 1) * high - row * between
         for column, (share, text) in enumerate(SHARES.items()):
@@ -130,9 +130,26 @@ def _matrix(axes: Axes, share: FloatArray, error: FloatArray) -> None:
         axes.axvline(border - 0.5, color="white", linewidth=0.8)
 
 
+def fill_outputs(by_class: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, Histogram]]:
+    """Return the histograms of one output by true class and domain, all with the same edges.
+
+    Args:
+        by_class: true class -> domain -> scores and weights.
+
+    """
+    arrays = [np.asarray(score) for of in by_class.values() for score, _ in of.values()]
+    low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
+    inside = low >= 0 and high <= 1
+    edges = np.linspace(0.0, max(np.ceil(10 * high), 1.0) / 10, OUTPUT_BINS + 1) if inside else choose_edges(arrays)
+    return {
+        name: {domain: histogram(score, weight, edges) for domain, (score, weight) in of.items()}
+        for name, of in by_class.items()
+    }
+
+
 @styled
 def outputs_figure(
-    outputs: Mapping[str, Mapping[str, Mapping[str, Scores]]],
+    outputs: Mapping[str, Mapping[str, Mapping[str, Histogram]]],
     *,
     model: str,
     looks: Mapping[str, ClassLook],
@@ -143,7 +160,7 @@ def outputs_figure(
     The first domain is a line with error bars, sqrt(sumw2); the others have other dashes.
 
     Args:
-        outputs: output or discriminant -> true class -> domain -> scores and weights, with a positive sum of weights.
+        outputs: output or discriminant -> result of `fill_outputs`, with positive sums of weights.
         model: name of the model.
         looks: how the classes are drawn.
         label: label over the axes.
@@ -165,7 +182,7 @@ def outputs_figure(
     height = top + rows * high + (rows - 1) * 0.5 + bottom
     inner = (width - left - right - gap * (columns - 1)) / columns
     drawn = Figure(figsize=(width, height))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     for number, (name, by_class) in enumerate(outputs.items()):
         row, column = divmod(number, columns)
         lower = height - top - (row + 1) * high - row * 0.5
@@ -188,16 +205,13 @@ def outputs_figure(
 
 
 def _output(
-    axes: Axes, by_class: Mapping[str, Mapping[str, Scores]], domains: Sequence[str], looks: Mapping[str, ClassLook]
+    axes: Axes, by_class: Mapping[str, Mapping[str, Histogram]], domains: Sequence[str], looks: Mapping[str, ClassLook]
 ) -> None:
-    arrays = [np.asarray(score) for of in by_class.values() for score, _ in of.values()]
-    low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
-    inside = low >= 0 and high <= 1
-    edges = np.linspace(0.0, max(np.ceil(10 * high), 1.0) / 10, OUTPUT_BINS + 1) if inside else choose_edges(arrays)
+    edges = next(filled.edges for of in by_class.values() for filled in of.values())
     top = 0.0
     for name, of in by_class.items():
-        for domain, (score, weight) in of.items():
-            shape: Histogram = histogram(score, weight, edges).unit_area()
+        for domain, filled in of.items():
+            shape = filled.unit_area()
             dashes, first = DASHES[domains.index(domain) % len(DASHES)], domain == domains[0]
             axes.stairs(
                 shape.sumw, edges, color=looks[name].colour, linestyle=dashes, linewidth=1.2 if first else 0.8,

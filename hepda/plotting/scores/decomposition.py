@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -15,6 +14,7 @@ from hepda.plotting.base.panels import column_of_panels
 from hepda.plotting.base.style import (
     COLUMN,
     PAGE,
+    Canvas,
     Label,
     axes_label,
     height_for,
@@ -124,7 +124,7 @@ def process_figure(
     bottom = 0.40 + 0.15 * legend_rows
     height = top + bottom + (0.14 + 0.115 * len(known)) * len(rows)
     drawn = Figure(figsize=(PAGE, height))
-    FigureCanvasAgg(drawn)
+    Canvas(drawn)
     inner = (PAGE - left - gap - right) / 2
     panels: list[Axes] = []
     for column, part in enumerate(("rates", "shapes")):

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from hepda.errors import DataError
 from hepda.plotting.base.style import (
     COLUMN,
+    USUAL_TEXTS,
+    AxisTexts,
     Label,
     LineStyle,
     axes_label,
@@ -33,6 +35,7 @@ def roc_figure(
     label: Label | None = None,
     models: Iterable[str] | None = None,
     lowest_efficiency: float = 0.05,
+    texts: AxisTexts = USUAL_TEXTS,
 ) -> Figure:
     """Draw the background rejection (logarithmic) of every model in one domain, and its ratio to that of the reference.
 
@@ -45,6 +48,7 @@ def roc_figure(
         label: label over the axes.
         models: all models of the run, so that colours agree between figures.
         lowest_efficiency: points below it are excluded, because very few events determine the rejection there.
+        texts: labels of the axes.
 
     Raises:
         DataError: `reference` is not among the bands.
@@ -65,8 +69,8 @@ def roc_figure(
         top, bottom = np.fmax(top, np.nanmax(high)), np.fmin(bottom, np.nanmin(low))
     main.set_xlim(0.0, 1.0)
     log_axis(main, max(float(bottom), 0.8) * 0.9, float(top) * 1.15)
-    main.set_ylabel(r"Background rejection $1/\varepsilon_b$")
-    below.set_xlabel(r"Signal efficiency $\varepsilon_s$")
+    main.set_ylabel(texts.y or r"Background rejection $1/\varepsilon_b$")
+    below.set_xlabel(texts.x or r"Signal efficiency $\varepsilon_s$")
     below.set_ylabel(f"Ratio to {reference}" if len(reference) <= 10 else "Ratio to ref.", loc="center", fontsize=7.5)
     _ratio_limits(below)
     axes_label(main, label)

@@ -14,6 +14,8 @@ from hepda.plotting.base.histogram import Histogram, histogram, ratio
 from hepda.plotting.base.panels import draw_band, draw_line, finish_ratio
 from hepda.plotting.base.style import (
     DASHES,
+    USUAL_TEXTS,
+    AxisTexts,
     Label,
     axes_label,
     domain_colours,
@@ -22,11 +24,17 @@ from hepda.plotting.base.style import (
     ratio_figure,
     styled,
 )
-from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure
+from hepda.plotting.scores.features import Feature, FeatureSample, FilledFeature, fill
 
 SCORE_EDGES = np.linspace(0.0, 1.0, 21)  # in steps of 0.05: the usual thresholds of blinding are edges
 
-Scores = Mapping[str, tuple[ArrayLike, ArrayLike | None]]
+Scores = Mapping[str, Histogram]
+"""By domain, the histogram of a score."""
+
+
+def score_histogram(score: ArrayLike, weight: ArrayLike | None = None, edges: ArrayLike = SCORE_EDGES) -> Histogram:
+    """Return the histogram of a score [n] with signed weights [n], in steps of 0.05 unless `edges` are given."""
+    return histogram(score, weight, edges)
 
 
 @styled
@@ -36,23 +44,23 @@ def shape_figure(
     reference: str,
     model: str,
     context: Scores | None = None,
-    edges: ArrayLike = SCORE_EDGES,
     label: Label | None = None,
     log: bool = False,
+    texts: AxisTexts = USUAL_TEXTS,
 ) -> Figure:
     """Draw distributions of one model's score, one class in several domains, each normalised to unit area.
 
     Error bars are sqrt(sumw2); those of the reference are drawn as a band about 1. Do not pass data while they are
-    blinded: see `stack_figure`.
+    blinded: see `stacked_score`.
 
     Args:
-        scores: domain -> (score [n], signed weight [n] or None).
+        scores: domain -> histogram, as `score_histogram` makes it; all have the same edges.
         reference: the domain that is the denominator of the ratio.
         model: name of the model.
         context: further curves that are drawn thin and without a ratio, such as the signal.
-        edges: edges of the bins.
         label: label over the axes.
         log: whether y is logarithmic.
+        texts: labels of the axes.
 
     Raises:
         DataError: `reference` is missing or a sum of weights is not positive.
@@ -63,10 +71,10 @@ def shape_figure(
     if len(scores) < 2:
         raise DataError(f"only one domain ({reference!r}) has scores of {model}; there is nothing to compare it with")
     drawn, main, below = ratio_figure()
-    bins = np.asarray(edges, dtype=np.float64)
+    bins = scores[reference].edges
     colours = domain_colours(scores)
-    shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in scores.items()}
-    context_shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in (context or {}).items()}
+    shapes = {name: score.unit_area() for name, score in scores.items()}
+    context_shapes = {name: score.unit_area() for name, score in (context or {}).items()}
     for name, shape in context_shapes.items():
         main.stairs(shape.sumw, bins, color="#94a4a2", linewidth=0.9, linestyle=(0, (2, 1)), label=name)
     compared, lines = [], []
@@ -79,15 +87,16 @@ def shape_figure(
             draw_line(below, compared[-1], colour=colours[name], dashes=dashes, errors=True)
     draw_band(below, shapes[reference], relative=True)
     short = {"simulation": "sim.", "alternative": "alt."}.get(reference, reference)
-    finish_ratio(below, compared, colours=lines, label=f"Ratio to {short}", xlabel=f"Score of {model}")
+    ratio_label = texts.ratio or f"Ratio to {short}"
+    finish_ratio(below, compared, colours=lines, label=ratio_label, xlabel=texts.x or f"Score of {model}")
     _shape_limits(main, [*shapes.values(), *context_shapes.values()], log=log)
-    main.set_ylabel(f"Fraction of events / {bins[1] - bins[0]:.3g}")
+    main.set_ylabel(texts.y or f"Fraction of events / {bins[1] - bins[0]:.3g}")
     axes_label(main, label)
     legend_above(main, note=label.note if label else "")
     return drawn
 
 
-def stack_figure(
+def stacked_score(
     stack: Sequence[FeatureSample],
     *,
     model: str,
@@ -95,12 +104,8 @@ def stack_figure(
     others: Sequence[FeatureSample] = (),
     blind: tuple[float, float] | None = None,
     edges: ArrayLike = SCORE_EDGES,
-    label: Label | None = None,
-    log: bool = True,
-) -> Figure:
-    """Draw the score of stacked simulation against data, with the statistical band and a ratio panel.
-
-    Errors as in `feature_figure`.
+) -> FilledFeature:
+    """Return the score of stacked simulation against data, as `feature_figure` draws it.
 
     Args:
         stack: simulated samples, lowest first.
@@ -110,11 +115,9 @@ def stack_figure(
         blind: the range (low, high) of the score where data are hidden, in the points and in the ratio alike; a
             bin that overlaps it is hidden completely, and neither limits nor labels depend on what is hidden.
         edges: edges of the bins.
-        label: label over the axes.
-        log: whether y is logarithmic.
 
     """
-    drawn_of = Feature(
+    score = Feature(
         name=f"{model} score",
         label=f"Score of {model}",
         stack=stack,
@@ -123,7 +126,7 @@ def stack_figure(
         edges=edges,
         blind=blind,
     )
-    return feature_figure(drawn_of, label=label, log=log)
+    return fill(score)
 
 
 def _shape_limits(main: Axes, shapes: Sequence[Histogram], *, log: bool) -> None:

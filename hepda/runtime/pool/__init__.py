@@ -10,7 +10,17 @@ from hepda.runtime.pool.cluster import check_cluster, on_cluster
 from hepda.runtime.pool.interface import InProcess, Pool, Send, ignore_progress, one_thread
 from hepda.runtime.pool.processes import LocalProcesses, cores, preload
 
-__all__ = ["InProcess", "Pool", "Send", "check_cluster", "cores", "one_thread", "open_pool", "preload"]
+__all__ = [
+    "InProcess",
+    "Pool",
+    "Send",
+    "check_cluster",
+    "cores",
+    "ignore_progress",
+    "one_thread",
+    "open_pool",
+    "preload",
+]
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import torch
 
 from hepda.plotting import speech as plots
 from hepda.plotting import training as training_plots
-from hepda.report.page import Drawing
+from hepda.plotting.base.plot import Plot
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 from hepda.results.record import Measured
 from hepda.results.speech import Recognition, SpeechModel
@@ -71,8 +72,8 @@ def trainings(run: SpeechFigureData) -> Iterator[Drawing]:
             "training", f"history_{model}", f"Training of {run.title(model)}",
             "One line per training. A domain head at chance does not prove that no information is left; see the "
             "fresh probes.",
-            lambda panels=panels, levels=levels, model=model: training_plots.training_figure(  # type: ignore[misc]
-                panels, model=run.title(model), levels=levels, best_epochs=()
+            lambda panels=panels, levels=levels, model=model: Plot.of(  # type: ignore[misc]
+                training_plots.training_figure, panels, model=run.title(model), levels=levels, best_epochs=()
             ),
         )  # fmt: skip
 
@@ -103,14 +104,16 @@ def errors(run: SpeechFigureData) -> Iterator[Drawing]:
     if len(ratios) > 1 or not by_number:  # with a single ratio the figure by number of noises contains more
         yield Drawing(
             "summary", "errors", "Word error rate against the ratio of speech to noise", caption,
-            lambda: plots.error_figure(panels, xlabel="Speech over noise [dB]"),
+            lambda: Plot.of(plots.error_figure, panels, xlabel="Speech over noise [dB]"),
+            first=True,
         )  # fmt: skip
     if by_number:
         yield Drawing(
             "summary", "noises", "Word error rate against the number of noises in training",
             f"At {run.config.evaluation.quoted:g} dB; subsets of noises are drawn with the seed, the same for all "
             f"models. {caption}",
-            lambda: plots.error_figure(by_number, xlabel="Types of noise in training"),
+            lambda: Plot.of(plots.error_figure, by_number, xlabel="Types of noise in training"),
+            first=True,
         )  # fmt: skip
 
 
@@ -165,7 +168,8 @@ def probes(run: SpeechFigureData) -> Iterator[Drawing]:
             "domains", "probes", "Information on the noise in the embedding",
             "Accuracy of a fresh network on its test utterances, and of the trained head; α below 0: head not "
             "reversed, 0: no head. Bars: 95 % over seeds.",
-            lambda: plots.probe_figure(curves["probe"], curves["head"], chance),
+            lambda: Plot.of(plots.probe_figure, curves["probe"], curves["head"], chance),
+            first=True,
         )  # fmt: skip
 
 
@@ -182,7 +186,8 @@ def confusions(run: SpeechFigureData) -> Iterator[Drawing]:
         yield Drawing(
             "separation", f"confusion_{model}", f"Confusion of words, {run.title(model)}",
             "In percent of each spoken word, all seeds together.",
-            lambda panels=panels: plots.confusion_figure(panels, corpus.vocabulary),  # type: ignore[misc]
+            lambda panels=panels: Plot.of(plots.confusion_figure, panels, corpus.vocabulary),  # type: ignore[misc]
+            first=True,
         )  # fmt: skip
 
 
@@ -201,7 +206,7 @@ def sounds(run: SpeechFigureData) -> Iterator[Drawing]:
     yield Drawing(
         "inputs", "spectrograms", "An utterance, clean and in noise",
         "Log energies of mel bands, before any normalisation.",
-        lambda: plots.spectrogram_figure(panels, hop=hop),
+        lambda: Plot.of(plots.spectrogram_figure, panels, hop=hop),
     )  # fmt: skip
     shown = test.select(torch.linspace(0, len(test) - 1, 4).long())
     frames, _ = aligner_frames(config, shown.tape)
@@ -216,7 +221,8 @@ def sounds(run: SpeechFigureData) -> Iterator[Drawing]:
         "inputs", "alignment", "State of each frame",
         "Test utterances with their known words, by Viterbi through the hidden Markov models that provide the labels "
         "of the trainings.",
-        lambda: plots.alignment_figure(
+        lambda: Plot.of(
+            plots.alignment_figure,
             [energies.numpy()[part] for part in parts], [senone.numpy()[part] for part in parts], titles, hop=hop,
             silence=run.aligner.lexicon.silence,
         ),

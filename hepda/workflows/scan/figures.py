@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
-from hepda.report.page import Drawing, ReportFigure
+from hepda.report import drawing
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
+from hepda.runtime import figures
+from hepda.runtime.plots import Plots
+from hepda.runtime.pool import ignore_progress
 from hepda.workflows.scan.choice import Result, smallest_loss
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
@@ -23,19 +28,14 @@ TAIL_POINT = 0.2
 """Signal efficiency at which the drawn shift is measured."""
 
 
-def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
-    """Draw the trade-off of all models and the numbers behind the choice of each, as PNG and PDF in `folder`.
+def draw(findings: Findings, folder: Path, plots: Plots) -> None:
+    """Keep the data of all figures, the trade-off of all models and the numbers behind the choice of each; draw some.
 
-    The warnings of the findings get a line for each figure that could not be drawn.
+    The warnings of the findings get a line for each figure that could not be drawn; the page lists them.
     """
-    drawn = []
-    for drawing in drawings_of(FIGURES, findings):
-        figure = drawing.attempt(folder)
-        if isinstance(figure, ReportFigure):
-            drawn.append(figure)
-        else:  # the page lists the reason
-            findings.warnings = [*findings.warnings, f"{figure.title}: {figure.why}"]
-    return drawn
+    drawing.record(folder, "scan", drawing.texts_of(drawings_of(FIGURES, findings)), "figures")
+    drawing.draw(folder, plots, 1, ignore_progress)
+    findings.warnings = [*findings.warnings, *figures.shown(folder)[1]]
 
 
 def tradeoffs(findings: Findings) -> Iterator[Drawing]:
@@ -113,10 +113,12 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
     return Drawing(
         "adaptation", f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff",
         f"{name}: separation against bias", caption,
-        lambda: scan_tradeoff_figure(
+        lambda: Plot.of(
+            scan_tradeoff_figure,
             {curve.name: _points(findings, curve) for curve in curves}, panels, connected=not findings.guided,
             label=_label(findings),
         ),
+        first=True,
     )  # fmt: skip
 
 
@@ -148,9 +150,11 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve]) -> D
     )
     return Drawing(
         "summary", f"scan_criterion_{model}", f"{model}: selection", caption,
-        lambda: scan_criterion_figure(
+        lambda: Plot.of(
+            scan_criterion_figure,
             {curve.name: _points(findings, curve) for curve in curves}, panels, key=short(key) if key else "value",
             connected=not findings.guided, band_text="allowed by the loss" if allowed else "", words=key is None,
             label=_label(findings),
         ),
+        first=True,
     )  # fmt: skip

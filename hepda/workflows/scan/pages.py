@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hepda.config import resolved_yaml
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.sections import section_tables
-from hepda.report.page import ReportFigure, ReportPage, write_report
+from hepda.report.page import ReportPage, Undrawn, write_report
 from hepda.results.events import EventMetrics
-from hepda.runtime import run_directory
+from hepda.runtime import figures, run_directory
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import TAIL
@@ -156,8 +156,8 @@ def conclusions(findings: Findings) -> list[str]:
     return sentences
 
 
-def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure], manifest: Mapping[str, Any]) -> Path:
-    """Write scan.csv, scan.json and scan.html into the folder; returns the page."""
+def write_pages(folder: Path, findings: Findings, manifest: Mapping[str, Any]) -> Path:
+    """Write scan.csv, scan.json and scan.html, with the figures of the folder, into it; returns the page."""
     run_directory.write_text(folder / "scan.csv", rows_csv(findings))
     numbers = run_directory.plain(scan_json(findings))
     run_directory.write_json(folder / "scan.json", numbers | {"manifest": manifest})
@@ -168,7 +168,8 @@ def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure
         folder / "scan.html",
         ReportPage(
             numbers | {"name": f"Scan of {findings.config.name}"},
-            figures,
+            [figure for _, figure in figures.shown(folder)[0]],
+            undrawn=_undrawn(folder),
             tables=tables,
             conclusions=conclusions(findings),
             warnings=[*findings.failures, *findings.warnings],
@@ -176,3 +177,11 @@ def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure
             manifest=manifest,
         ),
     )
+
+
+def _undrawn(folder: Path) -> Undrawn:
+    """Return the figures that were not asked for."""
+    titles: dict[str, list[str]] = {}
+    for _, section, title in figures.not_drawn(folder):
+        titles.setdefault(section, []).append(title)
+    return Undrawn(titles, "the same command with --plots all; no training is repeated")

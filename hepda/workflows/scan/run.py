@@ -20,6 +20,7 @@ from hepda.events.training.jobs import check_extras, jobs_of
 from hepda.runtime import exchange, looks, run_directory
 from hepda.runtime.locks import LOCK, locked
 from hepda.runtime.log import LOG, LogFile, logged
+from hepda.runtime.plots import Plots
 from hepda.runtime.pool import one_thread, open_pool
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
@@ -52,6 +53,7 @@ class ScanOptions:
     processes: int | None = None
     device: str = "auto"
     resources: Resources = field(default_factory=Resources)
+    plots: Plots = Plots.FEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,5 +350,5 @@ def _write(plan: ScanPlan, findings: Findings) -> Path:
     from hepda.workflows.scan.figures import draw
 
     with one_thread():
-        figures = draw(findings, plan.folder / "figures")
-    return write_pages(plan.folder, findings, figures, run_directory.provenance(plan.base.seed))
+        draw(findings, plan.folder, plan.options.plots)
+    return write_pages(plan.folder, findings, run_directory.provenance(plan.base.seed))

@@ -16,6 +16,7 @@ from hepda.events.results import thinning
 from hepda.events.results.saved_scores import read_scored
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime import run_directory
+from hepda.runtime.plots import PlotOptions, Plots
 from hepda.workflows import train
 from tests.factory import write_analysis
 
@@ -77,7 +78,7 @@ def test_a_run_says_so_and_its_numbers_are_those_of_all_events_within_their_erro
     path = path.with_name("few.yaml")
     path.write_text(yaml.safe_dump(text))
     few = [text for text in SMALL if not text.startswith("models.")]
-    thin = train.train(load_config(path, few), tmp_path / "run", tmp_path / "plots", Quiet())
+    thin = train.train(load_config(path, few), tmp_path / "run", PlotOptions(Plots.NONE), Quiet())
     selected = sum(sample.selected for sample in thin.metrics.samples.values())
     assert run_directory.read_scores(thin.folder).num_rows == selected
     assert 0 < thin.metrics.judged["simulation:background"] < 1

@@ -103,3 +103,20 @@ def test_a_constant_of_any_size_has_edges_around_it(value: float) -> None:
 def test_a_narrow_range_far_from_zero_keeps_its_bins() -> None:
     edges = choose_edges([np.linspace(1e6, 1e6 + 0.1, 100)])
     assert 10 < len(edges) < 40 and edges[-1] - edges[0] < 0.2
+
+
+@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize("equal", [True, False])
+def test_bins_are_those_of_numpy_at_every_edge(equal: bool, fold: bool) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        ends, bins = np.sort(rng.normal(0, 100, 2)), int(rng.integers(1, 60))
+        edges = np.linspace(*ends, bins + 1) if equal else np.sort(rng.normal(0, 100, bins + 1))
+        values = np.concatenate([
+            edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf), rng.normal(0, 150, 300), [1e300, -1e300],
+        ])  # fmt: skip
+        weights = rng.normal(0.5, 1.0, len(values))
+        result = histogram(values, weights, edges, fold=fold)
+        expected = np.clip(values, edges[0], edges[-1]) if fold else values
+        np.testing.assert_allclose(result.sumw, np.histogram(expected, edges, weights=weights)[0], atol=1e-9)
+        np.testing.assert_allclose(result.sumw2, np.histogram(expected, edges, weights=weights**2)[0], atol=1e-9)

@@ -5,7 +5,8 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
-from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, guess_label, overview_figure
+from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, guess_label
+from hepda.plotting.scores.overview import overview_figure
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
 EDGES = np.linspace(0.0, 100.0, 6)

@@ -22,7 +22,8 @@ STRENGTH = "models.dann.domain.strength"
 
 
 def scan(config, folder, *arguments, small=SMALL):
-    return run_cli("scan", "--config", config, "--output", folder, "--processes", 1, *sets(*small), *arguments)
+    drawn = () if "--plots" in arguments else ("--plots", "none")
+    return run_cli("scan", "--config", config, "--output", folder, "--processes", 1, *sets(*small), *drawn, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def same_kernels():
 def done(ntuples, tmp_path_factory):
     """A finished scan of two strengths and two seeds: its folder, and what was printed."""
     folder = tmp_path_factory.mktemp("done") / "scan"
-    status, out, err = scan(ntuples, folder, "--vary", f"{STRENGTH}=0,5", "--seeds", 2)
+    status, out, err = scan(ntuples, folder, "--vary", f"{STRENGTH}=0,5", "--seeds", 2, "--plots", "all")
     assert (status, err) == (0, "")
     return folder, out
 
@@ -78,12 +79,12 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
     rows = rows_of(folder)
     assert [(row[STRENGTH], row["seed"]) for row in rows] == [("0", "1"), ("0", "2"), ("5", "1"), ("5", "2")]
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "events.json", "figures", "log.txt", "looks.json", "scan.csv", "scan.html", "scan.json",
-        "trainings",
+        "config.yaml", "events.json", "figures", "figures.json", "log.txt", "looks.json", "scan.csv", "scan.html",
+        "scan.json", "trainings",
     }  # fmt: skip
     assert {path.name for path in (folder / "figures").iterdir()} == {
         f"scan_{what}_dann.{kind}" for what in ("tradeoff", "criterion") for kind in ("png", "pdf")
-    }
+    } | {"data"}
     page = (folder / "scan.html").read_text()
     assert page.count("data:image/png") == 2 and "Scan of small" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -96,14 +97,9 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
 def test_the_first_seed_is_what_train_gives_and_its_numbers_are_those_of_the_reporting_events(
     done, ntuples, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        "hepda.events.steps.draw", lambda *_: []
-    )  # figures take most of the time, and none is read here
     folder, _ = done
     over = sets(*SMALL, f"{STRENGTH}=5", "evaluation.probes=false")
-    status, _, err = run_cli(
-        "train", "--config", ntuples, "--output", tmp_path / "run", "--plots", tmp_path / "plots", *over
-    )
+    status, _, err = run_cli("train", "--config", ntuples, "--output", tmp_path / "run", "--plots", "none", *over)
     assert (status, err) == (0, "")
     table = pq.read_table(tmp_path / "run" / "scores.parquet")
     columns = {name: np.asarray(table[name].to_pylist()) for name in table.column_names}

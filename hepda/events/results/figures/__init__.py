@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hepda.events.results.figure_data import FigureData
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 
 FIGURES = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hepda.events.results.figure_data import FigureData
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import bias, efficiency, ratios, tradeoff
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 
 
 def bias_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -18,16 +19,19 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "domains", f"efficiency_shift_{other}", f"Efficiency shift, {run.source} to {other}",
             "Relative difference of the background efficiency at cuts with the given signal efficiency.",
-            lambda curves=curves, other=other, name=name: bias.shift_figure(  # type: ignore[misc]
+            lambda curves=curves, other=other, name=name: Plot.of(  # type: ignore[misc]
+                bias.shift_figure,
                 curves, source=run.source, other=other, class_name=name, label=run.label(), models=run.models
             ),
+            first=True,
         )  # fmt: skip
     distances = {other: {model: models[model].bias[other] for model in run.models} for other in run.compared_domains}
     if distances:
         yield Drawing(
             "domains", "ks", "KS distance of the background score",
             "Black bar: 95 % quantile for two samples of one generator.",
-            lambda: bias.ks_figure(distances, source=run.source, label=run.label()),
+            lambda: Plot.of(bias.ks_figure, distances, source=run.source, label=run.label()),
+            first=True,
         )  # fmt: skip
     importance = {d: entry for d, entry in run.numbers.importance.items() if not isinstance(entry, str)}
     if importance:
@@ -35,7 +39,7 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
             "domains", "importance", "Inputs that differ between the domains",
             "Decrease of the AUC of a fresh domain classifier when the input is permuted; correlated inputs share "
             "importance, which can hide it.",
-            lambda: efficiency.importance_figure(importance, source=run.source, label=run.label()),
+            lambda: Plot.of(efficiency.importance_figure, importance, source=run.source, label=run.label()),
         )  # fmt: skip
     if distances:
         yield from _ratios(run)
@@ -54,10 +58,12 @@ def _ratios(run: FigureData) -> Iterator[Drawing]:
             "adaptation", "shift_ratio", "Shifts relative to the baseline",
             f"Efficiency shift of each model divided by that of {run.numbers.baseline}, at the same signal efficiency; "
             "68 % of paired bootstrap replicas. Open points: the shift of the baseline is within two errors of zero.",
-            lambda: ratios.ratio_figure(
+            lambda: Plot.of(
+                ratios.ratio_figure,
                 curves, baseline=run.numbers.baseline, source=run.source, held_out=run.spec.domains.held_out,
                 label=run.label(), models=run.models,
             ),
+            first=True,
         )  # fmt: skip
 
 
@@ -72,8 +78,9 @@ def _tradeoff(run: FigureData, other: str) -> Iterator[Drawing]:
     yield Drawing(
         "adaptation", "tradeoff", "Separation against bias",
         f"AUC in {run.source} against the KS distance of the background score to {other}.",
-        lambda: tradeoff.tradeoff_figure(
-            points, null=max(nulls) if nulls else None, label=run.label(), names=run.models,
+        lambda: Plot.of(
+            tradeoff.tradeoff_figure, points, null=max(nulls) if nulls else None, label=run.label(), names=run.models,
             bias_name=f"Background KS distance, {run.source} to {other}", auc_name=f"AUC ({run.source})",
         ),
+        first=True,
     )  # fmt: skip

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from hepda.events.results.class_numbers import ModelClasses
-from hepda.events.results.figure_data import Array, FigureData
+from hepda.events.results.figure_data import FigureData
 from hepda.events.training.probabilities import score_columns
+from hepda.plotting.base.histogram import Histogram
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import classes
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 from hepda.results.evaluation import Interval, RocBand
 
 
@@ -25,8 +27,8 @@ def class_drawings(run: FigureData) -> Iterator[Drawing]:
             "separation", f"class_outputs_{model}", f"Outputs by class, {model}",
             "Each output and discriminant by true class, normalised to unit area, errors from sumw2; other lines: the "
             "same classes of the other domains.",
-            lambda model=model: classes.outputs_figure(  # type: ignore[misc]
-                _outputs(run, model), model=model, looks=looks, label=run.label()
+            lambda model=model: Plot.of(  # type: ignore[misc]
+                classes.outputs_figure, _outputs(run, model), model=model, looks=looks, label=run.label()
             ),
         )  # fmt: skip
         matrices = {d: entry.confusion for d, entry in of_model.domains.items() if entry.confusion is not None}
@@ -34,15 +36,16 @@ def class_drawings(run: FigureData) -> Iterator[Drawing]:
             "separation", f"confusion_{model}", f"Confusion of the classes, {model}",
             "The predicted class has the largest output; signed weights, errors from sumw2. Left: rows add up to 100 "
             "%; right: columns do, at the yields of the domain.",
-            lambda matrices=matrices, model=model: classes.confusion_figure(  # type: ignore[misc]
-                matrices, model=model, looks=looks, label=run.label()
+            lambda matrices=matrices, model=model: Plot.of(  # type: ignore[misc]
+                classes.confusion_figure, matrices, model=model, looks=looks, label=run.label()
             ),
+            first=True,
         )  # fmt: skip
         yield Drawing(
             "separation", f"roc_classes_{model}", f"One class against the rest, {model}",
             "By the output of the class, the others at their yields; bands: 68 % of bootstrap replicas.",
-            lambda of_model=of_model, model=model: classes.against_rest_figure(  # type: ignore[misc]
-                _curves(of_model), model=model, looks=looks, label=run.label()
+            lambda of_model=of_model, model=model: Plot.of(  # type: ignore[misc]
+                classes.against_rest_figure, _curves(of_model), model=model, looks=looks, label=run.label()
             ),
         )  # fmt: skip
 
@@ -58,8 +61,8 @@ def _looks(run: FigureData) -> dict[str, classes.ClassLook]:
     return classes.class_looks(grouping.names, grouping.signal, colours)
 
 
-def _outputs(run: FigureData, model: str) -> dict[str, dict[str, dict[str, tuple[Array, Array]]]]:
-    """Return output -> true class -> domain -> scores and weights, where the weights have a positive sum."""
+def _outputs(run: FigureData, model: str) -> dict[str, dict[str, dict[str, Histogram]]]:
+    """Return output -> true class -> domain -> histogram, where the weights have a positive sum."""
     spec, table = run.spec, run.table
     columns = score_columns(spec.models[model], run.outputs[model])
     index = spec.classes.index(table)
@@ -73,10 +76,12 @@ def _outputs(run: FigureData, model: str) -> dict[str, dict[str, dict[str, tuple
         for name, of in masks.items()
     }
     return {
-        column.removeprefix(f"{model}."): {
-            name: {domain: (np.asarray(values[mask]), table.weight[mask]) for domain, mask in of.items()}
-            for name, of in usable.items()
-        }
+        column.removeprefix(f"{model}."): classes.fill_outputs(
+            {
+                name: {domain: (np.asarray(values[mask]), table.weight[mask]) for domain, mask in of.items()}
+                for name, of in usable.items()
+            }
+        )
         for column, values in columns.items()
         if column != model
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hepda.events.results.figure_data import FigureData
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import decomposition
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 
 AT = 0.3
 """Signal efficiency at which the parts of each process are drawn."""
@@ -27,7 +28,8 @@ def decomposition_drawings(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "domains", f"decomposition_{other}", f"Shift by rates and shapes, {run.source} to {other}", METHOD,
             lambda points=points, other=other, class_name=class_name: (  # type: ignore[misc]
-                decomposition.decomposition_figure(
+                Plot.of(
+                    decomposition.decomposition_figure,
                     points, source=run.source, other=other, class_name=class_name, label=run.label(), names=run.models
                 )
             ),
@@ -38,7 +40,8 @@ def decomposition_drawings(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "domains", f"decomposition_processes_{other}", f"Shift by process, {run.source} to {other}",
             f"{METHOD} At the {cut}; the two parts of one process add up to the change of what of it passes.",
-            lambda at=at, other=other, cut=cut: decomposition.process_figure(  # type: ignore[misc]
+            lambda at=at, other=other, cut=cut: Plot.of(  # type: ignore[misc]
+                decomposition.process_figure,
                 at, source=run.source, other=other, cut=cut, label=run.label(), names=run.models
             ),
         )  # fmt: skip
@@ -49,7 +52,8 @@ def decomposition_drawings(run: FigureData) -> Iterator[Drawing]:
             yield Drawing(
                 "domains", f"decomposition_bins_{model}", f"Shift by rates and shapes in bins of the score, {model}",
                 f"Relative difference of the share of the {class_name} in each bin, with bands from sumw2. {METHOD}",
-                lambda bins=bins, model=model, class_name=class_name: decomposition.bins_figure(  # type: ignore[misc]
+                lambda bins=bins, model=model, class_name=class_name: Plot.of(  # type: ignore[misc]
+                    decomposition.bins_figure,
                     bins, source=run.source, model=model, class_name=class_name, label=run.label()
                 ),
             )  # fmt: skip

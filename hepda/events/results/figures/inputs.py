@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import overload
+from collections.abc import Iterator
 
 import numpy as np
 
 from hepda.events.results.figure_data import FigureData, axis
-from hepda.plotting.scores import features
-from hepda.report.page import Drawing
+from hepda.plotting.base.plot import Plot
+from hepda.plotting.scores import features, overview
+from hepda.report.drawing import Drawing
 
 
-class DrawnFeatures(Sequence[features.Feature]):
-    """The features in the form in which they are drawn.
-
-    Each is read from the table only when it is requested, because together they are as large as the table.
-    """
+class FilledInputs:
+    """The histograms of the features, each filled when it is first requested, from a column read for it alone."""
 
     def __init__(self, run: FigureData) -> None:
         self._run = run
+        self._filled: dict[int, features.FilledFeature] = {}
 
-    def __len__(self) -> int:
-        return len(self._run.table.names)
+    def __getitem__(self, number: int) -> features.FilledFeature:
+        if number not in self._filled:
+            self._filled[number] = self._fill(number)
+        return self._filled[number]
 
-    @overload
-    def __getitem__(self, number: int) -> features.Feature: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[features.Feature]: ...
-    def __getitem__(self, number: int | slice) -> features.Feature | list[features.Feature]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(len(self)))]
+    def all(self) -> list[features.FilledFeature]:
+        """Return all features, in the order of the table."""
+        return [self[number] for number in range(len(self._run.table.names))]
+
+    def _fill(self, number: int) -> features.FilledFeature:
         run, name = self._run, self._run.table.names[number]
         text, edges = axis(name, run.appearance.plots.get(name))
         values = np.asarray(run.table.features[:, number])
-        return features.Feature(
+        feature = features.Feature(
             name,
             text,
             run.stack(values),
@@ -43,18 +41,20 @@ class DrawnFeatures(Sequence[features.Feature]):
             edges=edges,
             missing=run.appearance.missing,
         )
+        return features.fill(feature)
 
 
 def input_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield simulation compared with data for every feature, and all features on one page."""
     hidden = run.spec.domains.hidden
-    drawn = DrawnFeatures(run)
+    filled = FilledInputs(run)
     note = "data blinded" if hidden else ""
     label = run.label(note, data=not hidden)
     yield Drawing(
         "inputs", "features_overview", "All inputs",
         f"{run.contents(data=not hidden)}; lower panels: ratios to the simulation.",
-        lambda: features.overview_figure(drawn, label=label),
+        lambda: Plot.of(overview.overview_figure, filled.all(), label=label),
+        first=True,
     )  # fmt: skip
     for number, name in enumerate(run.table.names):
         plot = run.appearance.plots.get(name)
@@ -63,5 +63,7 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
             "inputs", f"feature_{name}",
             name if "$" in text else text,  # the page cannot show mathematics, the axis can
             f"{run.contents(data=not hidden)}.",
-            lambda number=number, log=log: features.feature_figure(drawn[number], label=label, log=log),  # type: ignore[misc]
+            lambda number=number, log=log: Plot.of(  # type: ignore[misc]
+                features.feature_figure, filled[number], label=label, log=log
+            ),
         )  # fmt: skip

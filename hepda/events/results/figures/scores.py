@@ -8,8 +8,11 @@ import numpy as np
 
 from hepda.events.domains.roles import compared
 from hepda.events.results.figure_data import Array, FigureData
+from hepda.plotting.base.histogram import Histogram
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import shapes
-from hepda.report.page import Drawing
+from hepda.plotting.scores.features import FilledFeature, feature_figure
+from hepda.report.drawing import Drawing
 
 
 def score_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -17,7 +20,6 @@ def score_drawings(run: FigureData) -> Iterator[Drawing]:
 
     These are the compared class by domain, if there is a second domain, and the stack.
     """
-    blind = run.spec.domains.hidden
     against = "simulation against data" if run.has_data else "simulation"
     for model in run.models:
         score = np.asarray(run.scores[model])
@@ -26,19 +28,19 @@ def score_drawings(run: FigureData) -> Iterator[Drawing]:
             yield Drawing(
                 "domains", f"score_{model}{suffix}", f"Score of the background by domain, {model}",
                 f"{omitted}Normalised to unit area, errors from sumw2; lower panel: ratio to the nominal domain.",
-                lambda score=score, model=model, others=others: shapes.shape_figure(  # type: ignore[misc]
-                    _shapes(run, score, others), reference=run.source, model=model,
+                lambda score=score, model=model, others=others: Plot.of(  # type: ignore[misc]
+                    shapes.shape_figure, _shapes(run, score, others), reference=run.source, model=model,
                     context=_signal(run, score), label=run.label(),
                 ),
+                first=not number,
             )  # fmt: skip
         yield Drawing(
             # With a single domain, the shape of a score is a matter of separation.
             "domains" if run.other_domains or run.has_data else "separation",
             f"score_stack_{model}", f"Score, {against}, {model}",
             f"{run.contents(data=True)}.",
-            lambda score=score, model=model: shapes.stack_figure(  # type: ignore[misc]
-                run.stack(score), model=model, data=run.data(score), others=run.others(score),
-                blind=blind, label=run.label(data=True),
+            lambda score=score, model=model: Plot.of(  # type: ignore[misc]
+                feature_figure, _stacked(run, score, model), label=run.label(data=True), log=True
             ),
         )  # fmt: skip
 
@@ -55,13 +57,19 @@ def _with_same_processes(run: FigureData) -> list[tuple[list[str], str]]:
     return [(others, f"Without {', '.join(omitted)}. " if omitted else "") for omitted, others in groups.items()]
 
 
-def _shapes(run: FigureData, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
-    """Return scores and weights of the compared class by domain, the source first."""
+def _stacked(run: FigureData, score: Array, model: str) -> FilledFeature:
+    return shapes.stacked_score(
+        run.stack(score), model=model, data=run.data(score), others=run.others(score), blind=run.spec.domains.hidden
+    )
+
+
+def _shapes(run: FigureData, score: Array, others: Sequence[str]) -> dict[str, Histogram]:
+    """Return the histogram of the score of the compared class by domain, the source first."""
     pairs = {other: compared(run.spec, run.table, other) for other in others}
     chosen = {run.source: pairs[others[0]][0], **{other: target for other, (_, target) in pairs.items()}}
-    return {name: (score[of.mask], run.table.weight[of.mask]) for name, of in chosen.items()}
+    return {name: shapes.score_histogram(score[of.mask], run.table.weight[of.mask]) for name, of in chosen.items()}
 
 
-def _signal(run: FigureData, score: Array) -> dict[str, tuple[Array, Array]]:
+def _signal(run: FigureData, score: Array) -> dict[str, Histogram]:
     signal = run.table.of_domain(run.source) & (run.table.label == 1)
-    return {"signal": (score[signal], run.table.weight[signal])}
+    return {"signal": shapes.score_histogram(score[signal], run.table.weight[signal])}

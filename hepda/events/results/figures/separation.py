@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hepda.events.results.figure_data import FigureData, axis
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration, efficiency, roc
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 
 
 def separation_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -19,17 +20,18 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "separation", f"roc_{domain}", f"Background rejection, {domain}",
             f"Test events; bands: 68 % of bootstrap replicas; lower panel: ratio to {reference}.",
-            lambda bands=bands, areas=areas, domain=domain: roc.roc_figure(  # type: ignore[misc]
-                bands, reference=reference, auc=areas, label=run.label(domain), models=run.models
+            lambda bands=bands, areas=areas, domain=domain: Plot.of(  # type: ignore[misc]
+                roc.roc_figure, bands, reference=reference, auc=areas, label=run.label(domain), models=run.models
             ),
+            first=domain == run.source,
         )  # fmt: skip
     for domain in run.numbers.rocs:
         curves = {m: numbers.calibration[domain] for m, numbers in run.numbers.models.items()}
         yield Drawing(
             "separation", f"calibration_{domain}", f"Calibration, {domain}",
             "Signal fraction against the score, both classes scaled to the same yield.",
-            lambda curves=curves, domain=domain: calibration.calibration_figure(  # type: ignore[misc]
-                curves, label=run.label(domain), models=run.models
+            lambda curves=curves, domain=domain: Plot.of(  # type: ignore[misc]
+                calibration.calibration_figure, curves, label=run.label(domain), models=run.models
             ),
         )  # fmt: skip
     yield from _efficiencies(run)
@@ -47,7 +49,7 @@ def _efficiencies(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "separation", f"efficiency_{variable}", f"Efficiency against {variable}",
             f"Of signal and background in {run.source}, {at}.",
-            lambda curves=curves, text=text: efficiency.efficiency_figure(  # type: ignore[misc]
-                curves, xlabel=text, cut=at, label=run.label(), models=run.models
+            lambda curves=curves, text=text: Plot.of(  # type: ignore[misc]
+                efficiency.efficiency_figure, curves, xlabel=text, cut=at, label=run.label(), models=run.models
             ),
         )  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hepda.events.results.figure_data import FigureData
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import significance
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 
 
 def significance_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -16,5 +17,6 @@ def significance_drawings(run: FigureData) -> Iterator[Drawing]:
         "significance", "significance", "Expected significance against the cut",
         "Asimov significance with Poisson fluctuations only, with background uncertainty, and with the uncertainty "
         "from the bias.",
-        lambda: significance.significance_figure(scans, label=run.label(), models=run.models),
+        lambda: Plot.of(significance.significance_figure, scans, label=run.label(), models=run.models),
+        first=True,
     )  # fmt: skip

@@ -8,8 +8,9 @@ import numpy as np
 
 from hepda.events.results.figure_data import FigureData
 from hepda.plotting import training
+from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration
-from hepda.report.page import Drawing
+from hepda.report.drawing import Drawing
 
 
 def training_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -24,9 +25,10 @@ def training_drawings(run: FigureData) -> Iterator[Drawing]:
             "One line per fold and ensemble member. A domain loss at the dashed line (ln k for k domains, without "
             "negative weights) and an accuracy at its line (1 / k) mean that the head does not separate the domains; "
             "the fresh probes show whether a difference is left.",
-            lambda panels=panels, levels=levels, model=model, best=best: training.training_figure(  # type: ignore[misc]
-                panels, model=model, levels=levels, best_epochs=best, label=run.label()
+            lambda panels=panels, levels=levels, model=model, best=best: Plot.of(  # type: ignore[misc]
+                training.training_figure, panels, model=model, levels=levels, best_epochs=best, label=run.label()
             ),
+            first=run.spec.models[model].is_adapted,
         )  # fmt: skip
 
 
@@ -39,7 +41,7 @@ def overtraining_drawings(run: FigureData) -> Iterator[Drawing]:
             "guards", f"overtraining_{model}", f"Training against test events, {model}",
             "Score of the trainings of fold 0 on their training events and on the test events of fold 0; p-value "
             "from permutations.",
-            lambda tests=numbers.overtraining, model=model: calibration.overtraining_figure(  # type: ignore[misc]
-                tests, model=model, label=run.label()
+            lambda tests=numbers.overtraining, model=model: Plot.of(  # type: ignore[misc]
+                calibration.overtraining_figure, tests, model=model, label=run.label()
             ),
         )  # fmt: skip

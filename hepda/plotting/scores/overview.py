@@ -1,0 +1,93 @@
+"""All inputs on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hepda.errors import DataError
+from hepda.plotting.base.panels import finish_ratio
+from hepda.plotting.base.style import DPI, PAGE, Canvas, Label, styled
+from hepda.plotting.scores.features import Feature, FilledFeature, draw_main, draw_ratio, fill
+
+
+@styled
+def overview_figure(
+    features: Sequence[Feature | FilledFeature], *, label: Label | None = None, columns: int = 5
+) -> Figure:
+    """Draw all features on one page: a small panel and a small ratio each, one legend for all, no empty panel.
+
+    Args:
+        features: the quantities and their samples, or their histograms.
+        label: label over the axes.
+        columns: number of columns.
+
+    Raises:
+        DataError: there are no features.
+
+    """
+    if not features:
+        raise DataError("an overview needs at least one feature; name some")
+    columns = min(columns, len(features))
+    rows = -(-len(features) // columns)
+    width, cell, head = PAGE * columns / 5 if columns < 5 else PAGE, 1.42, 0.44
+    width = max(width, PAGE / 2)
+    height = rows * cell + head + 0.05
+    drawn = Figure(figsize=(width, height))
+    Canvas(drawn)
+    entries: dict[str, Artist] = {}
+    for index, feature in enumerate(features):
+        main, below = _small_panels(drawn, *divmod(index, columns), columns, (width, height, cell, head))
+        filled = feature if isinstance(feature, FilledFeature) else fill(feature)
+        total = filled.total
+        draw_main(main, filled, total, log=False, scaled_signal=False)
+        compared, colours = draw_ratio(below, filled, total)
+        first = index % columns == 0
+        finish_ratio(below, compared, colours=colours, label="", xlabel="")
+        if first:
+            main.set_ylabel("Events / bin", fontsize=6, labelpad=3.5)
+            below.set_ylabel("Ratio", fontsize=6, labelpad=0, loc="center")
+            below.yaxis.set_label_coords(-0.2 / (below.get_position().width * width), 0.5)
+        below.set_xlabel(filled.label, fontsize=6, labelpad=1, loc="right")
+        _fit_label(below, (width - 0.05) / columns - 0.08)
+        main.tick_params(labelleft=False, labelbottom=False)
+        below.tick_params(labelsize=5.5, pad=1.5)
+        handles, labels = main.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    drawn.legend(
+        list(entries.values()),
+        list(entries),
+        loc="upper center",
+        ncols=min(len(entries), 7),
+        bbox_to_anchor=(0.5, 1 - 0.2 / height),
+        fontsize=7,
+    )
+    if label is not None:
+        drawn.text(0.2 / width, 1 - 0.05 / height, label.status, weight="bold", va="top")
+        drawn.text(1 - 0.1 / width, 1 - 0.05 / height, label.right, ha="right", va="top")
+    return drawn
+
+
+def _fit_label(axes: Axes, width: float) -> None:
+    """Shrink the label of x until it is no wider than `width` (inches), so that neighbouring labels do not overlap."""
+    text = axes.xaxis.label
+    wide = text.get_window_extent().width / DPI
+    if wide > width:
+        text.set_fontsize(float(text.get_fontsize()) * width / wide)
+
+
+def _small_panels(
+    drawn: Figure, row: int, column: int, columns: int, sizes: tuple[float, float, float, float]
+) -> tuple[Axes, Axes]:
+    width, height, cell, head = sizes
+    wide = (width - 0.05) / columns
+    left = (0.05 + column * wide + 0.26) / width
+    bottom = height - head - (row + 1) * cell + 0.32
+    box_width = (wide - 0.42) / width  # room on the right for half of a number at the end of the axis
+    inner = cell - 0.38
+    below = drawn.add_axes((left, bottom / height, box_width, 0.3 * inner / height))
+    main = drawn.add_axes((left, (bottom + 0.33 * inner) / height, box_width, 0.67 * inner / height), sharex=below)
+    return main, below
