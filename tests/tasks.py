@@ -59,16 +59,16 @@ def whose(folder: Path, number: int, send: Callable[[str, int, int], None]) -> i
 
 
 def in_steps(folder: Path, number: int, send: Callable[[str, int, int], None]) -> int:
-    """A step of six at each call, of which the folder has notes, ended by a signal after each: progress, but slow.
+    """A step of four at each call, of which the folder has notes, ended by a signal after each: progress, but slow.
 
     An item below 0 makes no progress before its process is ended.
     """
     step = len(list(folder.glob(f"{number}.*"))) + 1
     (folder / f"{number}.{step}").touch()
     if number >= 0:
-        send(f"item {number}", step, 6)
+        send(f"item {number}", step, 4)
         time.sleep(0.5)  # until the message has left
-        if step == 6:
+        if step == 4:
             return step
     os.kill(os.getpid(), signal.SIGKILL)
     return 0

@@ -109,10 +109,11 @@ def test_a_training_that_ends_its_workers_is_named_and_done_by_the_next_command(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(trainings, "perform", fatal_at_5)
+        patch.setattr("hepda.runtime.pool.dask_queue.TRIES", 2)
         status, out, err = scan(ntuples, tmp_path / "scan", "--cluster", cluster.scheduler_address)
     assert status == 3 and "report: " in out
     assert err.startswith("hepda: dann: strength 5: 1 of 2 seeds failed: dann-fold")
-    assert "ended from outside 3 times in sequence" in err and "The same command does it again" in err
+    assert "ended from outside 2 times in sequence" in err and "The same command does it again" in err
     rows, expected = rows_of(tmp_path / "scan"), timeless(rows_of(local))
     assert timeless(rows)[:3] == expected[:3] and rows[3]["auc_simulation"] == ""
     assert [p["failed"] for p in json.loads((tmp_path / "scan" / "scan.json").read_text())["points"]] == [0, 1]
