@@ -62,7 +62,9 @@ Memory = Annotated[
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", help="Read with Dask: number of local workers, scheduler address, slurm or htcondor:20."),
+    typer.Option(
+        "--cluster", help="Read and train with Dask: number of local workers, scheduler address, slurm or htcondor:20."
+    ),
 ]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder of cached event tables [HEPDA_CACHE, or .hepda-cache in runs].")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -122,7 +123,8 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         StorageError: the disk is full or does not allow the writing.
 
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{suffix}")
+    # With the machine: jobs of a batch system on a shared file system may have the same process id.
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp{suffix}")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

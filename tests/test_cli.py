@@ -623,14 +623,14 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, mo
     assert train(tmp_path, ntuples, *over, name="whole")[0] == 0
     seen, step = [], analysis.run_jobs
 
-    def interrupted(jobs, processes, progress):
+    def interrupted(jobs, processes, progress, cluster):
         def tell(name, done, total):
             seen.append(name)
             if name == "network-fold0-member0" and done == 2:
                 raise KeyboardInterrupt
             progress(name, done, total)
 
-        return step(jobs, processes, tell)
+        return step(jobs, processes, tell, cluster)
 
     monkeypatch.setattr("hepda.workflows.train.run_jobs", interrupted)
     assert train(tmp_path, ntuples, *over, name="parts")[0] == 130

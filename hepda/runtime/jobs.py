@@ -8,20 +8,22 @@ numbers do not depend on the number of processes, and an interrupted run continu
 from __future__ import annotations
 
 import json
+import os
 import time
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError, StorageError, TrainingError, replacing
-from hepda.runtime.pool import Send, open_pool
+from hepda.runtime.pool import Lost, Needs, Send, needs_of, open_pool
 
 if TYPE_CHECKING:
     from hepda.adversarial import DomainRows, History, Network
@@ -217,13 +219,16 @@ def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTra
         return FailedTraining(job.name, str(error))
 
 
-def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
+def run_jobs(
+    jobs: Sequence[TrainingJob], processes: int, progress: Send, cluster: str | None = None
+) -> list[TrainingResult]:
     """Run all jobs.
 
     Args:
         jobs: the trainings.
-        processes: number of trainings in parallel.
+        processes: number of trainings in parallel, of this machine.
         progress: called with the name of a training, its epochs done, and its epochs in all.
+        cluster: whose workers train instead, see `hepda.runtime.pool.open_pool`; None for none.
 
     Returns:
         The results of the trainings, in the order of the jobs.
@@ -232,8 +237,34 @@ def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> lis
         TrainingError: some failed. All others are done in this case, and their results stay in `TrainingJob.work`.
 
     """
-    with open_pool(min(processes, len(jobs)), progress=progress) as pool:
-        return all_trained(pool.map(attempt, jobs))
+    if cluster is None:
+        with open_pool(min(processes, len(jobs)), progress=progress) as pool:
+            return all_trained(pool.map(attempt, jobs))
+    sent = [for_cluster(job) for job in jobs]
+    with needs_of_jobs(sent) as needs, open_pool(1, cluster, progress=progress, needs=needs) as pool:
+        results = pool.try_map(attempt, sent)
+    named = zip(jobs, results, strict=True)
+    return all_trained([FailedTraining(j.name, r.why) if isinstance(r, Lost) else r for j, r in named])
+
+
+Job = TypeVar("Job", bound=TrainingJob)
+
+
+def for_cluster(job: Job) -> Job:
+    """Return the job as a worker of a cluster does it, whose working directory may be another one."""
+    return replace(job, table=job.table.absolute(), run=job.run.absolute(), work=job.work.absolute())
+
+
+@contextmanager
+def needs_of_jobs(jobs: Sequence[TrainingJob]) -> Iterator[Needs | None]:
+    """Provide what jobs of one command need on a worker; None if there is no job."""
+    if not jobs:
+        yield None
+        return
+    folder = Path(os.path.commonpath([job.work for job in jobs]))
+    tables = list(dict.fromkeys(job.table for job in jobs))
+    with needs_of(folder, tables, jobs[0].device) as needs:
+        yield needs
 
 
 def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[TrainingResult]:

@@ -29,19 +29,22 @@ def rank() -> int:
     return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
-def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
+def run_jobs(
+    jobs: Sequence[TrainingJob], processes: int, progress: Send, cluster: str | None = None
+) -> list[TrainingResult]:
     """Do the same as `jobs.run_jobs`, in all processes of torchrun if it started some.
 
     Args:
         jobs: the trainings.
         processes: number of processes if torchrun started none.
         progress: receives the progress of the trainings.
+        cluster: whose workers train, if torchrun started no other process; None for none.
 
     """
     from hepda.adversarial import distributed
 
     if world_size() == 1:
-        return single.run_jobs(jobs, processes, progress)
+        return single.run_jobs(jobs, processes, progress, cluster)
     distributed.init()
     distributed.broadcast([job for job in jobs if job.shared and not single.done(job).exists()])
     try:

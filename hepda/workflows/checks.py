@@ -19,8 +19,14 @@ def check_output_folders(run: Path, plots: Path | None) -> None:
     exchange.check_ours(run, "--output")
 
 
-def check_device(device: str) -> None:
-    """Raise ConfigError for a device that does not exist in torch or on this machine."""
+def check_device(device: str, cluster: str | None = None) -> None:
+    """Raise ConfigError for a device that does not exist in torch or on this machine.
+
+    Args:
+        device: auto, cpu, cuda or cuda:1.
+        cluster: whose workers train; each of them is asked for its devices before its first training.
+
+    """
     if device in ("auto", "cpu"):
         return
     import torch
@@ -28,10 +34,15 @@ def check_device(device: str) -> None:
     name, _, number = device.partition(":")
     if name != "cuda" or (number and not number.isdigit()):
         raise ConfigError(f"--device {device}: must be auto, cpu or cuda (or cuda:1, the second one).")
-    if int(number or 0) >= torch.cuda.device_count():
+    if cluster is None and int(number or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; use cpu or auto."
         )
+
+
+def device_on(cluster: str | None, device: str) -> str:
+    """Return where networks are trained: on a cluster, `auto` is the CPU, so that all of its workers do the same."""
+    return "cpu" if cluster is not None and device == "auto" else device
 
 
 def check_texts(config: AnyConfig) -> None:

@@ -17,11 +17,11 @@ from hepda.runtime.hashes import check_hashes, hashes_of
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.plots import PlotOptions, Plots
-from hepda.runtime.pool import cores, preload
+from hepda.runtime.pool import cores, keep_cluster, preload, release_cluster
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
-from hepda.workflows.checks import check_device, check_output_folders, check_texts, text_problems
+from hepda.workflows.checks import check_device, check_output_folders, check_texts, device_on, text_problems
 from hepda.workflows.resuming import NEW, check_replaceable, check_same_config, inputs_of, work_folder
 from hepda.workflows.training_record import saved_histories, training_metrics, training_warnings
 
@@ -85,7 +85,7 @@ def train(
     """
     plots = plots_of(plots, run, config.name)
     check_output_folders(run, plots.folder)
-    check_device(device)
+    check_device(device, resources.cluster if resources else None)
     check_texts(config)
     with locked(run, "train", "--output"):
         exchange.finish(run)
@@ -93,7 +93,7 @@ def train(
         if keep:
             check_replaceable(config, run, resume)
         request = _Request(config, run, plots, resume, keep, device, resources or Resources())
-        with exchange.workplace(run), logged("train") as file:
+        with exchange.workplace(run), logged("train") as file, keep_cluster(request.resources.cluster):
             return _train(request, progress, file)
 
 
@@ -128,7 +128,10 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         work = work_folder(config, inputs, run, request.resume)
         new = work / NEW
         file.write_to(new / LOG)
-        results = run_jobs(kind.jobs(new, work, request.device), kind.parallel_trainings(processes), progress.step)
+        cluster = request.resources.cluster
+        jobs = kind.jobs(new, work, device_on(cluster, request.device))
+        results = run_jobs(jobs, kind.parallel_trainings(processes), progress.step, cluster)
+        release_cluster(cluster)
         scores = kind.combine(results)
         for line in training_warnings({result.name: result.about for result in results}):
             log.warning(line)

@@ -1,46 +1,81 @@
-"""A pool of Dask workers: on this machine, of a scheduler that is running, or in jobs of a batch system."""
+"""Dask schedulers with their workers: on this machine, running already, or in jobs of a batch system."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
-from itertools import islice
-from queue import SimpleQueue
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hepda.errors import ConfigError, MissingExtraError, ProcessError
-from hepda.runtime.pool.interface import Item, Pool, Result, Send, one_thread
-from hepda.runtime.pool.processes import AHEAD
+from hepda.errors import ConfigError, MissingExtraError
+from hepda.runtime.pool.dask_pool import Dask
+from hepda.runtime.pool.dask_workers import Connection, distributed
+from hepda.runtime.pool.interface import Pool, Send
+from hepda.runtime.pool.nodes import Needs
 
 BATCH_SYSTEMS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
+QUEUES = {"slurm": "squeue --me", "htcondor": "condor_q"}
+"""The commands that show the jobs of a user."""
 JOBS = 10
 """Number of jobs of a batch system, unless another one is given."""
 _WAIT = 60.0
 """Seconds in which a scheduler must answer, and in which one without workers must get some."""
-_LOOK = 2.0
-"""Seconds between checks of the workers while waiting for a result."""
+_ENDED = 30.0
+"""Seconds after which a job of a batch system that had workers and has none is submitted again."""
 _SCHEDULER = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+$")
-_TOPIC = "hepda-progress"
-"""The topic of Dask under which workers send their progress."""
+
+log = logging.getLogger(__name__)
 
 
 def check_cluster(text: str | None) -> None:
     """Raise ConfigError if the value of `--cluster` has no meaning."""
     if text is None or _SCHEDULER.match(text) or (text.isdigit() and int(text) > 0):
         return
+    if text.endswith(".json"):
+        if not Path(text).is_file():
+            raise ConfigError(
+                f"--cluster {text}: there is no such file; `dask scheduler --scheduler-file {text}` writes it."
+            )
+        return
     name, _, number = text.partition(":")
     if name not in BATCH_SYSTEMS or (number and not (number.isdigit() and int(number) > 0)):
         raise ConfigError(
-            f"--cluster {text}: must be a number of workers, the address of a Dask scheduler (tcp://host:8786), or "
-            f"{', '.join(BATCH_SYSTEMS)} (slurm:20 for 20 jobs)."
+            f"--cluster {text}: must be a number of workers, the address of a Dask scheduler (tcp://host:8786) or its "
+            f"scheduler file (scheduler.json), or {', '.join(BATCH_SYSTEMS)} (slurm:20 for 20 jobs)."
         )
 
 
 @contextmanager
-def on_cluster(cluster: str, shared: Any, progress: Send) -> Iterator[Pool]:
+def keep_cluster(cluster: str | None) -> Iterator[None]:
+    """Let the pools of the block that name this cluster share its workers, from the first of them to the end.
+
+    Jobs of a batch system are then submitted, and wait in its queue, only once in a command.
+    """
+    if cluster is None or cluster in _KEPT:
+        yield
+        return
+    with ExitStack() as stack:
+        _KEPT[cluster] = _Kept(stack)
+        try:
+            yield
+        finally:
+            del _KEPT[cluster]
+
+
+def release_cluster(cluster: str | None) -> None:
+    """End the workers that `keep_cluster` keeps: the rest of the command does not need them."""
+    kept = _KEPT.get(cluster or "")
+    if kept is not None:
+        kept.connection = None
+        kept.stack.close()
+
+
+@contextmanager
+def on_cluster(cluster: str, shared: Any, progress: Send, needs: Needs | None = None) -> Iterator[Pool]:
     """Provide the pool of a cluster; the arguments are those of `open_pool`.
 
     Raises:
@@ -48,149 +83,162 @@ def on_cluster(cluster: str, shared: Any, progress: Send) -> Iterator[Pool]:
         MissingExtraError: Dask is not installed.
 
     """
-    check_cluster(cluster)
-    dask = _distributed()
+    kept = _KEPT.get(cluster)
+    if kept is not None:
+        if kept.connection is None:
+            kept.connection = _connect(cluster, kept.stack)
+        yield Dask(kept.connection, shared, progress, needs)
+        return
     with ExitStack() as stack:
-        scheduler: Any = cluster
-        if not _SCHEDULER.match(cluster):
-            scheduler = stack.enter_context(_local(int(cluster)) if cluster.isdigit() else _batch(cluster))
-        try:
-            client = stack.enter_context(dask.Client(scheduler, timeout=_WAIT, set_as_default=False))
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ConfigError(f"--cluster {cluster}: the scheduler does not answer: {error}") from error
-        # The jobs of a batch system may wait for hours; any other scheduler without a worker will not get one.
-        patience = None if cluster.partition(":")[0] in BATCH_SYSTEMS else _WAIT
-        yield Dask(client, patience, shared, progress)
+        yield Dask(_connect(cluster, stack), shared, progress, needs)
 
 
-class Dask(Pool):
-    """The workers of a Dask scheduler, as many as there are at any time.
+@dataclass(slots=True)
+class _Kept:
+    stack: ExitStack
+    connection: Connection | None = None
 
-    Args:
-        client: the client of the scheduler.
-        patience: seconds for which there may be no worker; None for any time.
-        shared: the shared value of `map`.
-        progress: called with the progress of the tasks of `map`.
+
+_KEPT: dict[str, _Kept] = {}
+"""The clusters of `keep_cluster`, by the value of `--cluster`."""
+
+
+def _connect(cluster: str, stack: ExitStack) -> Connection:
+    """Start or find the scheduler; the stack ends what was started.
+
+    Raises:
+        ConfigError: `cluster` names none, or it does not answer.
+        MissingExtraError: Dask is not installed.
 
     """
-
-    def __init__(self, client: Any, patience: float | None, shared: Any, progress: Send) -> None:
-        self._client, self._patience, self._shared, self._progress = client, patience, shared, progress
-        self._messages: SimpleQueue[tuple[str, int, int]] = SimpleQueue()
-
-    def map(self, task: Callable[[Any, Item, Send], Result], items: Sequence[Item]) -> list[Result]:
-        """Do the tasks on the workers."""
-        shared = self._client.submit(_same, self._shared, pure=False)
-        topic = f"{_TOPIC}-{shared.key}"
-        self._client.subscribe_topic(topic, lambda event: self._messages.put(tuple(event[1])))
-        try:
-            submit = partial(self._client.submit, _call, task, shared, topic, pure=False)
-            return list(self._results(submit, items, len(items)))
-        finally:
-            self._client.unsubscribe_topic(topic)
-
-    def stream(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Do the tasks on the workers; the scheduler gives those of a lost worker to another."""
-        return self._results(partial(self._client.submit, task, pure=False), items, None)
-
-    def _results(self, submit: Callable[[Item], Any], items: Iterable[Item], ahead: int | None) -> Iterator[Any]:
-        """Yield the results; `ahead` is the number of tasks submitted at once, None for a few for each worker."""
-        dask = _distributed()
-        source, pending = iter(items), deque[Any]()
-        try:
-            while True:
-                limit = AHEAD * max(self._threads(), 1) if ahead is None else ahead
-                pending.extend(submit(item) for item in islice(source, max(0, limit - len(pending))))
-                if not pending:
-                    return
-                try:
-                    result = self._result(pending[0])
-                except dask.scheduler.KilledWorker as error:
-                    raise ProcessError(
-                        f"the cluster lost one worker after another with the same part of the work: {error} Most often "
-                        "their memory is full; give them more, or hepda less (`--memory`)."
-                    ) from error
-                except (dask.CancelledError, dask.comm.core.CommClosedError) as error:
-                    raise ProcessError(f"the cluster went away: {error}. The same command starts again.") from error
-                pending.popleft()
-                yield result
-        finally:
-            for future in pending:
-                future.cancel()
-
-    def _result(self, future: Any) -> Any:
-        """Wait for a result.
-
-        Raises:
-            ProcessError: there is no worker for too long.
-
-        """
-        without_workers = 0.0
-        while True:
-            try:
-                result = future.result(timeout=_LOOK)
-            except TimeoutError:
-                if future.status == "error":  # the error that ended the task, which may be its own TimeoutError
-                    return future.result()
-            else:
-                self._receive()
-                return result
-            self._receive()
-            without_workers = 0.0 if self._threads() else without_workers + _LOOK
-            if self._patience is not None and without_workers >= self._patience:
-                raise ProcessError(
-                    f"the cluster has had no worker for {self._patience:.0f} s; start workers, or leave out --cluster. "
-                    "The same command starts again."
-                )
-
-    def _receive(self) -> None:
-        while not self._messages.empty():
-            self._progress(*self._messages.get())
-
-    def _threads(self) -> int:
-        return sum(worker["nthreads"] for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
-
-
-def _same(value: Any) -> Any:
-    """Return the shared value as a result of a task, which a worker keeps and Dask makes again when it is lost."""
-    return value
-
-
-def _call(task: Callable[[Any, Any, Send], Result], shared: Any, topic: str, item: Any) -> Result:
-    worker = _distributed().get_worker()
-    with one_thread():
-        return task(shared, item, lambda what, done, total: worker.log_event(topic, [what, done, total]))
-
-
-def _distributed() -> Any:
+    check_cluster(cluster)
+    dask, jobs = distributed(), None
+    arguments: dict[str, Any] = {"address": cluster}
+    if cluster.endswith(".json"):
+        arguments = {"scheduler_file": cluster}
+    elif cluster.isdigit():
+        arguments = {"address": stack.enter_context(_local(int(cluster)))}
+    elif not _SCHEDULER.match(cluster):
+        batch = stack.enter_context(submitted(cluster))
+        arguments, jobs = {"address": batch}, BatchJobs(batch, cluster.partition(":")[0])
     try:
-        import distributed
-    except ImportError as error:
-        raise MissingExtraError("distributed", "cluster") from error
-    return distributed
+        client = stack.enter_context(dask.Client(**arguments, timeout=_WAIT, set_as_default=False))
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ConfigError(f"--cluster {cluster}: the scheduler does not answer: {error}") from error
+    # The jobs of a batch system may wait for hours; any other scheduler without a worker will not get one.
+    return Connection(client, None if jobs is not None else _WAIT, jobs)
 
 
 def _local(number: int) -> Any:
     # The size of the spans respects the budget of `--memory`; Dask must not kill workers by its own limit.
-    return _distributed().LocalCluster(
+    return distributed().LocalCluster(
         n_workers=number, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50
     )
 
 
-def _batch(text: str) -> Any:
-    name, _, number = text.partition(":")
+# --- batch systems -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class BatchJobs:
+    """The jobs of a batch system: those that have ended, most often because their time was over, are submitted again.
+
+    Attributes:
+        cluster: of dask-jobqueue.
+        system: a key of `BATCH_SYSTEMS`.
+        seen: when each job last had a worker, by name (s).
+        since: when the waiting for the first worker began (s), None when it is over or was reported.
+        last: when jobs were last submitted again (s).
+
+    """
+
+    cluster: Any
+    system: str
+    seen: dict[str, float] = field(default_factory=dict)
+    since: float | None = field(default_factory=time.monotonic)
+    last: float = -_WAIT
+
+    def renew(self, names: Sequence[str]) -> None:
+        """Submit jobs that have ended again; names: of the workers that are there."""
+        now = time.monotonic()
+        self.seen |= {job: now for job in self.cluster.workers if any(_is_of(name, job) for name in names)}
+        if names:
+            self.since = None
+        elif self.since is not None and now - self.since > _WAIT:
+            self.since = None
+            log.info(f"no job runs yet; they wait in the queue of {self.system} (`{QUEUES[self.system]}` shows them).")
+        ended = [job for job, last in self.seen.items() if job in self.cluster.workers and now - last > _ENDED]
+        complete = not ended and len(self.cluster.workers) == len(self.cluster.worker_spec)
+        if complete or now - self.last < _ENDED:
+            return
+        self.last = now
+        log.info(f"jobs of {self.system} have ended and are submitted again")
+        try:
+            self.cluster.sync(self._submit_again, ended)
+        except (RuntimeError, OSError) as error:
+            log.warning(f"{self.system} does not take a job again: {_reasons(error)}")
+
+    async def _submit_again(self, ended: Sequence[str]) -> None:
+        for name in ended:
+            job = self.cluster.workers.pop(name, None)
+            self.seen.pop(name, None)
+            if job is not None:
+                with suppress(RuntimeError):  # it cannot be cancelled: it has ended
+                    await job.close()
+        for name in set(self.seen) - set(self.cluster.workers):
+            del self.seen[name]
+        await self.cluster._correct_state()
+
+
+def _is_of(worker: str, job: str) -> bool:
+    """Return whether a worker is of a job: its name is that of the job, with a number if the job has several."""
+    return worker == job or worker.rpartition("-")[0] == job
+
+
+def described(system: str) -> Any:
+    """Return the cluster of dask-jobqueue as its configuration describes the jobs, without any job.
+
+    Each job has as many workers as cores, unless the configuration says otherwise: each does one task at a time.
+
+    Args:
+        system: a key of `BATCH_SYSTEMS`.
+
+    Raises:
+        ConfigError: the configuration does not describe a job.
+        MissingExtraError: dask-jobqueue is not installed.
+
+    """
     try:
+        import dask
         import dask_jobqueue
     except ImportError as error:
         raise MissingExtraError("dask-jobqueue", "cluster") from error
+    section = f"jobqueue.{system}"
+    processes = dask.config.get(f"{section}.processes", None) or dask.config.get(f"{section}.cores", None)
     try:
-        cluster = getattr(dask_jobqueue, BATCH_SYSTEMS[name])()
+        return getattr(dask_jobqueue, BATCH_SYSTEMS[system])(processes=processes)
     except (ValueError, TypeError, FileNotFoundError) as error:
         reason = str(error).splitlines()[0].rstrip(",")
         raise ConfigError(
-            f"--cluster {text}: {reason}. The configuration of Dask, `jobqueue.{name}` of "
-            "~/.config/dask/jobqueue.yaml, describes a job (cores, memory, queue, wall time)."
+            f"--cluster {system}: {reason}. The configuration of Dask, `{section}` of ~/.config/dask/jobqueue.yaml, "
+            "describes a job (cores, memory, queue, wall time); docs/cluster.md has complete ones."
         ) from error
+
+
+@contextmanager
+def submitted(text: str) -> Iterator[Any]:
+    """Provide a cluster of dask-jobqueue whose jobs are submitted; they are cancelled at the end of the block.
+
+    Args:
+        text: `slurm` or `slurm:20`.
+
+    Raises:
+        ConfigError: the configuration does not describe a job, or the batch system does not take it.
+        MissingExtraError: dask-jobqueue is not installed.
+
+    """
+    name, _, number = text.partition(":")
+    cluster = described(name)
 
     async def submit() -> None:
         cluster.scale(jobs=int(number or JOBS))
@@ -201,9 +249,13 @@ def _batch(text: str) -> Any:
     except (RuntimeError, OSError) as error:
         with suppress(AssertionError):  # distributed asserts that every job was accepted once
             cluster.close()
-        reasons = [line for line in str(error).splitlines() if line.strip() and not line.endswith(":")]
         raise ConfigError(
-            f"--cluster {text}: the batch system does not take the job: {'; '.join(reasons)}. The configuration of "
+            f"--cluster {text}: the batch system does not take the job: {_reasons(error)}. The configuration of "
             f"Dask, `jobqueue.{name}`, describes a job."
         ) from error
-    return cluster
+    with cluster:
+        yield cluster
+
+
+def _reasons(error: Exception) -> str:
+    return "; ".join(line for line in str(error).splitlines() if line.strip() and not line.endswith(":"))

@@ -1,7 +1,7 @@
 """What a pool of workers does, and the pool of only this process.
 
 Results do not depend on the pool: a task uses only the shared value and its own item. What a task logs under the name
-`hepda` reaches the handlers of this process; records of a Dask worker stay in the log that Dask keeps of it.
+`hepda` reaches the handlers of this process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -19,6 +20,13 @@ Send = Callable[[str, int, int], None]
 
 def ignore_progress(what: str, done: int, total: int) -> None:
     """Do nothing with the progress of tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A task that was given up because it lost its worker again and again, and why."""
+
+    why: str
 
 
 class Pool(ABC):
@@ -40,6 +48,24 @@ class Pool(ABC):
             Exception: whatever a task raises.
 
         """
+
+    def try_map(self, task: Callable[[Any, Item, Send], Result], items: Sequence[Item]) -> list[Result | Lost]:
+        """Do the same as `map`; on a cluster, a task that loses its worker again and again costs its result alone.
+
+        Args:
+            task: as for `map`.
+            items: as for `map`.
+
+        Returns:
+            The results, in the order of the items, with a `Lost` for each task that was given up.
+
+        Raises:
+            ProcessError: a process of this machine was ended from outside, or a cluster has no worker for too long.
+            ConfigError: no worker of a cluster can do the tasks.
+            Exception: whatever a task raises.
+
+        """
+        return list(self.map(task, items))
 
     @abstractmethod
     def stream(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

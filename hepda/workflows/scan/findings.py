@@ -49,7 +49,7 @@ class Findings:
     nulls: Mapping[str, Mapping[str, Mapping[str, float | str]]]  # by model and other domain
     samples: Mapping[str, Any]
     files: Sequence[Mapping[str, Any]]
-    cost: Mapping[str, float]
+    cost: Mapping[str, float | str]
     warnings: Sequence[str] = field(default_factory=list)
 
     @property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,25 @@ from hepda.runtime import exchange, looks, run_directory
 from hepda.runtime.locks import LOCK, locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.plots import Plots
-from hepda.runtime.pool import one_thread, open_pool
+from hepda.runtime.pool import Pool, Send, keep_cluster, needs_of, one_thread, open_pool
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
-from hepda.workflows.checks import check_device, check_texts
+from hepda.workflows.checks import check_device, check_texts, device_on
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
 from hepda.workflows.scan.event_tables import EventTables, earlier_mark
 from hepda.workflows.scan.findings import Findings, curves_of
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.pages import write_pages
 from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, is_baseline, make_trial, training_part
-from hepda.workflows.scan.trainings import ScanProgress, read_record, run_tasks, tasks_of, trial_score
+from hepda.workflows.scan.trainings import (
+    Records,
+    ScanProgress,
+    read_record,
+    record_path,
+    run_tasks,
+    tasks_of,
+    trial_score,
+)
 from hepda.workflows.train import processes_of
 
 log = logging.getLogger(__name__)
@@ -80,8 +88,23 @@ class ScanPlan:
 
     @property
     def processes(self) -> int:
-        """Number of trainings in parallel."""
+        """Number of processes of this machine: of trainings in parallel, unless a cluster trains."""
         return self.options.processes or processes_of(self.base)
+
+    @property
+    def cluster(self) -> str | None:
+        """The cluster that trains, None for this machine."""
+        return self.options.resources.cluster
+
+    @property
+    def workers(self) -> dict[str, int | str]:
+        """What trains, as scan.json states it."""
+        return {"processes": self.processes} if self.cluster is None else {"cluster": self.cluster}
+
+    @property
+    def device(self) -> str:
+        """Where networks are trained."""
+        return device_on(self.cluster, self.options.device)
 
 
 @dataclass(slots=True)
@@ -113,15 +136,16 @@ def _scan(plan: ScanPlan, progress: Progress, file: LogFile) -> ScanOutcome:
     clock = Clock(progress)
     exchange.mark(plan.folder, "scan")
     tables = EventTables(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
-    with clock("load"):
-        for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
-            tables.table(point.config)
-        for line in [*plan.left_out, *tables.policy]:
-            log.info(line)
-    _open_folder(plan, tables)
-    file.write_to(plan.folder / LOG)
-    with clock("train"):
-        results = _guided(plan, tables, progress) if plan.options.guided else _grid(plan, tables, progress)
+    with keep_cluster(plan.cluster):
+        with clock("load"):
+            for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
+                tables.table(point.config)
+            for line in [*plan.left_out, *tables.policy]:
+                log.info(line)
+        _open_folder(plan, tables)
+        file.write_to(plan.folder / LOG)
+        with clock("train"):
+            results = _guided(plan, tables, progress) if plan.options.guided else _grid(plan, tables, progress)
     with clock("report"):
         looks.record(plan.folder, "scan", held_out(plan.base.samples))
         findings = _findings(plan, tables, results, clock)
@@ -164,7 +188,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
         # The rule's probe compares domains; without a second one the choice can use only the loss.
         options = replace(options, criterion=Criterion(LOSS, options.criterion.tolerance))
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
-    check_device(options.device)
+    check_device(options.device, options.resources.cluster)
     check_texts(base)
     source = ScanSource(options.config, options.overrides, tuple(models), base)
     if options.guided is not None:
@@ -219,7 +243,7 @@ def _open_folder(plan: ScanPlan, tables: EventTables) -> None:
     """Mark the folder as that of a scan, or continue in it with the kernels of its first run if they are available."""
     from hepda.adversarial.networks.kernels import agrees
 
-    jobs = jobs_of(model_specs(plan.source.config()), plan.folder, plan.folder, plan.folder, plan.options.device)
+    jobs = jobs_of(model_specs(plan.source.config()), plan.folder, plan.folder, plan.folder, plan.device)
     earlier_kernels = earlier_mark(plan.folder).get("kernels")
     tables.kernels = (
         earlier_kernels if earlier_kernels == "plain" or (earlier_kernels == "onednn" and agrees()) else jobs[0].kernels
@@ -233,13 +257,31 @@ def _open_folder(plan: ScanPlan, tables: EventTables) -> None:
 
 def _trials(plan: ScanPlan, tables: EventTables, point: Point) -> list[ScanTrial]:
     table, checksums = tables.table(point.config)
-    folder, device, events = plan.folder / "trainings", plan.options.device, checksums[point.model]
+    folder, device, events = plan.folder / "trainings", plan.device, checksums[point.model]
+    if plan.cluster is not None:  # a worker may have another working directory
+        table, folder = table.absolute(), folder.absolute()
     return [make_trial(point, n, table, events, folder, device, tables.kernels) for n in range(plan.options.seeds)]
 
 
-def _result(plan: ScanPlan, point: Point, trials: Sequence[ScanTrial]) -> Result:
-    rows = [read_record(trial, plan.options.criterion.name) for trial in trials]
+def _result(plan: ScanPlan, point: Point, trials: Sequence[ScanTrial], records: Records) -> Result:
+    criterion = plan.options.criterion.name
+    rows = [records.get(record_path(trial, criterion)) or read_record(trial, criterion) for trial in trials]
     return Result(point, [trial.seed for trial in trials], rows)
+
+
+@contextmanager
+def _workers(plan: ScanPlan, tables: EventTables, most: int, progress: Send) -> Iterator[Pool]:
+    """Provide what does the tasks: at most `most` processes of this machine, or the workers of the cluster."""
+    if plan.cluster is None:
+        with open_pool(min(plan.processes, most), progress=progress) as pool:
+            yield pool
+        return
+    reads = [path.absolute() for path in tables.paths.values()]
+    with (
+        needs_of(plan.folder / "trainings", reads, plan.device) as needs,
+        open_pool(1, plan.cluster, progress=progress, needs=needs) as pool,
+    ):
+        yield pool
 
 
 def _grid(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Result]:
@@ -247,12 +289,13 @@ def _grid(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Resul
     trials = [_trials(plan, tables, point) for point in plan.points]
     in_order = [of_point[n] for n in range(plan.options.seeds) for of_point in trials]
     tasks = tasks_of(in_order, plan.options.criterion.name)
+    records: Records = {}
     if tasks:
         bars = ScanProgress(progress.step)
         bars.begin(tasks)
-        with open_pool(min(plan.processes, len(tasks)), progress=bars) as pool:
-            run_tasks(tasks, pool)
-    return [_result(plan, point, of_point) for point, of_point in zip(plan.points, trials, strict=True)]
+        with _workers(plan, tables, len(tasks), bars) as pool:
+            records = run_tasks(tasks, pool)
+    return [_result(plan, point, of_point, records) for point, of_point in zip(plan.points, trials, strict=True)]
 
 
 def _guided(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Result]:
@@ -266,8 +309,7 @@ def _guided(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Res
     n_trials = options.guided or 0
     bars = ScanProgress(progress.step)
     n_done = 0
-    with ExitStack() as stack:
-        pool = stack.enter_context(open_pool(plan.processes, progress=bars))
+    with _workers(plan, tables, plan.processes, bars) as pool:
 
         def measure(values: Mapping[str, Any]) -> Result:
             nonlocal n_done
@@ -275,10 +317,10 @@ def _guided(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Res
             trials = _trials(plan, tables, point)
             tasks = tasks_of(trials, options.criterion.name)
             bars.begin(tasks)
-            run_tasks(tasks, pool)
+            records = run_tasks(tasks, pool)
             progress.step("trials", min(n_done, n_trials), n_trials)
             n_done += 1
-            return _result(plan, point, trials)
+            return _result(plan, point, trials, records)
 
         baseline_values = _without_adaptation(plan, model)
         reference = [] if baseline_values is None else [measure(baseline_values)]
@@ -333,7 +375,7 @@ def _findings(plan: ScanPlan, tables: EventTables, results: Sequence[Result], cl
         nulls=nulls,
         samples=tables.samples,
         files=tables.files,
-        cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
+        cost={"training_seconds": sum(seconds.values()), **plan.workers},
         warnings=[*tables.policy, *looks.sentences(looks.read(plan.folder)), *_folded(training_warnings)],
     )
 

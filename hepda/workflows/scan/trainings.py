@@ -1,7 +1,8 @@
 """The trainings of every trial, in parallel; a finished training is kept in the folder of the scan and not repeated.
 
 A training is a job of hepda.events.training.jobs. The process that finishes the last job of a trial evaluates the trial
-at once, so that evaluations are distributed over the processes like the trainings.
+at once, so that evaluations are distributed over the processes like the trainings. On a cluster the machines may see
+each other's files late: a trial that nobody has evaluated is evaluated at the end, and records return with the results.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepda.config import NetworkConfig
 from hepda.events.kind import combine
 from hepda.events.training.jobs import EventJob
 from hepda.runtime import run_directory
-from hepda.runtime.jobs import ERRORS_OF_ONE_TRAINING, read_job, run_job
-from hepda.runtime.pool import Pool, Send
+from hepda.runtime.jobs import ERRORS_OF_ONE_TRAINING, TrainingResult, done, read_job, run_job
+from hepda.runtime.pool import WORKERS, Lost, Pool, Send, appears
 from hepda.workflows.scan.points import ScanTrial
 
 if TYPE_CHECKING:
     from hepda.workflows.scan.measuring import Scored
+
+
+Records = dict[Path, dict[str, Any]]
+"""Records of trials by `record_path`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,10 @@ class ScanProgress:
             self.epochs += section.training.epochs if isinstance(section, NetworkConfig) else 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Update the bars. `what` is the training, or "" when a task is finished."""
-        if not what:
+        """Update the bars. `what` is the training, "" when a task is finished, or WORKERS of a cluster."""
+        if what == WORKERS:
+            self.progress(what, done, total)
+        elif not what:
             self.finished += 1
             self.progress("trainings", self.finished, self.tasks)
         elif total > 1:
@@ -72,15 +80,50 @@ def tasks_of(trials: Sequence[ScanTrial], criterion: str) -> list[ScanTask]:
     return tasks
 
 
-def run_tasks(tasks: Sequence[ScanTask], pool: Pool) -> None:
-    """Do the tasks with the workers of `pool`."""
+def run_tasks(tasks: Sequence[ScanTask], pool: Pool) -> Records:
+    """Do the tasks with the workers of `pool`.
+
+    Returns:
+        The records of the trials that were evaluated, and of those that lack a training because it lost its workers.
+        Such a training is not kept as a failure: the same command does it again.
+
+    """
     for task in tasks:
         task.trial.folder.mkdir(parents=True, exist_ok=True)
-    pool.map(perform, tasks)
+    records: Records = {}
+    lost: dict[Path, list[str]] = {}
+    _collect(tasks, pool.try_map(perform, tasks), records, lost)
+    trials = {task.trial.folder: task for task in tasks}
+    missing = [
+        ScanTask(task.trial, None, task.criterion)
+        for folder, task in trials.items()
+        if folder not in lost and record_path(task.trial, task.criterion) not in records
+    ]
+    if missing:
+        _collect(missing, pool.try_map(perform, missing), records, lost)
+    for folder, reasons in lost.items():
+        task = trials[folder]
+        records.setdefault(record_path(task.trial, task.criterion), failed_record(reasons))
+    return records
 
 
-def perform(_: None, task: ScanTask, send: Send) -> None:
-    """Do the training of a task; evaluate its trial if no training of it is left."""
+def _collect(
+    tasks: Sequence[ScanTask],
+    results: Sequence[dict[str, Any] | Lost | None],
+    records: Records,
+    lost: dict[Path, list[str]],
+) -> None:
+    """Add the results of tasks to the records, and the reasons for those that were given up to `lost`, by trial."""
+    for task, result in zip(tasks, results, strict=True):
+        if isinstance(result, Lost):
+            name = "its evaluation" if task.job is None else task.job.name
+            lost.setdefault(task.trial.folder, []).append(f"{name}: {result.why} The same command does it again.")
+        elif result is not None:
+            records[record_path(task.trial, task.criterion)] = result
+
+
+def perform(_: None, task: ScanTask, send: Send) -> dict[str, Any] | None:
+    """Do the training of a task; evaluate its trial if no training of it is left, and return the record."""
     trial, job = task.trial, task.job
     if job is not None:
         name = f"{trial.folder.name}/{job.name}"
@@ -89,9 +132,11 @@ def perform(_: None, task: ScanTask, send: Send) -> None:
         except ERRORS_OF_ONE_TRAINING as error:  # a value with which training is impossible is a result of the scan
             run_directory.write_text(_failure(trial, job), str(error))
         (job.work / f"{job.name}.checkpoint").unlink(missing_ok=True)
-    if all(_is_over(trial, other) for other in trial.jobs) and not record_path(trial, task.criterion).exists():
+    finished = job is None or all(_is_over(trial, other) for other in trial.jobs)
+    if finished and not record_path(trial, task.criterion).exists():
         run_directory.write_json(record_path(trial, task.criterion), evaluate(trial, task.criterion))
     send("", 1, 1)
+    return read_record(trial, task.criterion) if finished else None
 
 
 def evaluate(trial: ScanTrial, criterion: str) -> dict[str, Any]:
@@ -99,11 +144,13 @@ def evaluate(trial: ScanTrial, criterion: str) -> dict[str, Any]:
     from hepda.events.table.store import open_table
     from hepda.workflows.scan.measuring import choosing_numbers, reporting_numbers
 
+    for job in trial.jobs:
+        appears(done(job), _failure(trial, job))
     failures = [_failure(trial, job).read_text(encoding="utf-8") for job in trial.jobs if _failure(trial, job).exists()]
     if failures:
-        return {"numbers": {}, "why": list(dict.fromkeys(failures)), "failed": True, "seconds": None, "epochs": None}
+        return failed_record(failures)
     table = open_table(trial.table)
-    results = [read_job(job) for job in trial.jobs]
+    results = _results(trial)
     single_model = trial.config.model_copy(update={"models": {trial.model: trial.config.models[trial.model]}})
     score = combine(single_model, table, results)[trial.model]
     networks = [(job.fold, job.folder / f"{job.stem}.safetensors") for job in trial.jobs]
@@ -119,6 +166,16 @@ def evaluate(trial: ScanTrial, criterion: str) -> dict[str, Any]:
         "epochs": sum(result.about["epochs"] for result in results) / len(results),
         "alarms": [f"{result.name}: {text}" for result in results for text in result.about.get("alarms", ())],
     }
+
+
+def failed_record(reasons: Sequence[str]) -> dict[str, Any]:
+    """Return the record of a trial some of whose trainings failed."""
+    return {"numbers": {}, "why": list(dict.fromkeys(reasons)), "failed": True, "seconds": None, "epochs": None}
+
+
+def _results(trial: ScanTrial) -> list[TrainingResult]:
+    """Return the results of the trainings of a trial, which another machine may have written just now."""
+    return [read_job(job) for job in trial.jobs if appears(done(job))]
 
 
 def varied_scores(trial: ScanTrial) -> dict[str, Scored]:
@@ -140,7 +197,7 @@ def trial_score(trial: ScanTrial) -> Any:
     from hepda.events.table.store import open_table
 
     single_model = trial.config.model_copy(update={"models": {trial.model: trial.config.models[trial.model]}})
-    return combine(single_model, open_table(trial.table), [read_job(job) for job in trial.jobs])[trial.model]
+    return combine(single_model, open_table(trial.table), _results(trial))[trial.model]
 
 
 def read_record(trial: ScanTrial, criterion: str) -> dict[str, Any]:
@@ -149,13 +206,13 @@ def read_record(trial: ScanTrial, criterion: str) -> dict[str, Any]:
     return record
 
 
-def record_path(trial: ScanTrial, criterion: str) -> Any:
+def record_path(trial: ScanTrial, criterion: str) -> Path:
     """Return the file of the record: another criterion or another `evaluation:` section has another record."""
     content = json.dumps([criterion, trial.config.evaluation.model_dump(mode="json", by_alias=True)], sort_keys=True)
     return trial.folder / f"judged-{zlib.crc32(content.encode()):08x}.json"
 
 
-def _failure(trial: ScanTrial, job: EventJob) -> Any:
+def _failure(trial: ScanTrial, job: EventJob) -> Path:
     return trial.folder / f"{job.name}.failed"
 
 

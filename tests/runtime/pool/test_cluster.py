@@ -19,12 +19,14 @@ from hepda.events.dataset import load, reading, spans
 from hepda.events.dataset.load import load_table
 from hepda.events.resolve import dataset_spec
 from hepda.events.table import fingerprint
-from hepda.runtime.pool import check_cluster, open_pool
-from hepda.runtime.pool.cluster import Dask
+from hepda.runtime.pool import check_cluster, keep_cluster, open_pool, release_cluster
+from hepda.runtime.pool.dask_pool import Dask
+from hepda.runtime.pool.dask_queue import WORKERS
+from hepda.runtime.pool.dask_workers import Connection
 from hepda.runtime.pool.interface import ignore_progress
 from hepda.runtime.resources import Resources
 from tests.factory import write_analysis, write_sample
-from tests.tasks import noted, scaled
+from tests.tasks import noted, scaled, stepwise
 
 distributed = pytest.importorskip("distributed")
 N = 600
@@ -74,7 +76,9 @@ def test_a_map_has_the_shared_value_and_tells_its_progress(where: tuple[int, str
     with open_pool(*where, shared=3, progress=lambda *message: messages.append(message)) as pool:
         assert pool.map(scaled, [4, 1, 2]) == [12, 3, 6]
         assert pool.map(scaled, []) == []
-    assert sorted(messages) == [(f"item {number}", 1, 1) for number in (1, 2, 4)]
+    assert sorted(message for message in messages if message[0] != WORKERS) == [
+        (f"item {number}", 1, 1) for number in (1, 2, 4)
+    ]
 
 
 def test_only_a_few_are_done_ahead(where: tuple[int, str | None], tmp_path: Path) -> None:
@@ -131,7 +135,7 @@ class EndsAtTheLook:
 
 def test_what_ends_just_when_a_look_times_out_is_not_a_time_out(cluster: Any) -> None:
     with distributed.Client(cluster, set_as_default=False) as client:
-        pool = Dask(client, None, None, ignore_progress)
+        pool = Dask(Connection(client, None), None, ignore_progress)
         assert pool._result(EndsAtTheLook(None)) == 7
         for error in (DataError("item 1 is wrong"), TimeoutError("of the task itself")):
             with pytest.raises(type(error), match=str(error)):
@@ -204,6 +208,14 @@ def test_clusters_that_are_none(text: str) -> None:
         check_cluster(text)
 
 
+def test_a_scheduler_file_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    with pytest.raises(ConfigError, match="there is no such file; `dask scheduler --scheduler-file"):
+        check_cluster(str(path))
+    path.touch()
+    check_cluster(str(path))
+
+
 def test_clusters_that_may_be() -> None:
     for text in (None, "3", "tcp://host:8786", "slurm", "htcondor:20"):
         check_cluster(text)
@@ -219,7 +231,7 @@ def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepda.runtime.pool.cluster._WAIT", 3.0)
-    monkeypatch.setattr("hepda.runtime.pool.cluster._LOOK", 0.5)
+    monkeypatch.setattr("hepda.runtime.pool.dask_pool.LOOK", 0.5)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
         open_pool(1, empty.scheduler_address) as pool,
@@ -242,6 +254,7 @@ arguments = re.search(r"^Arguments = .-c '(.*)'.$", text, re.M)  # of HTCondor, 
 command = text if arguments is None else arguments[1].replace("''", "'").replace('""', '"')
 with open("{log}", "a") as log:
     job = subprocess.Popen(["/bin/sh", "-c", command], start_new_session=True, stdout=log, stderr=log)
+print(job.pid, file=open("{log}.jobs", "a"))
 print("Submitted batch job", job.pid, "submitted to cluster", job.pid)
 """
 CANCEL = """#!{python}
@@ -255,6 +268,17 @@ print("cancelled", *sys.argv[1:], file=open("{log}", "a"))
 """
 
 
+def batch_system(folder: Path, monkeypatch: pytest.MonkeyPatch, submit: str, cancel: str) -> Path:
+    """Put the two scripts in front of the PATH, and return their log."""
+    log, place = folder / "jobs.log", folder / "bin"
+    place.mkdir()
+    for name, text in ((submit, SUBMIT), (cancel, CANCEL)):
+        (place / name).write_text(text.format(python=sys.executable, log=log))
+        (place / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    return log
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("system", "submit", "cancel"), [
     ("slurm", "sbatch", "scancel"), ("htcondor", "condor_submit", "condor_rm"),
@@ -266,12 +290,7 @@ def test_jobs_of_a_batch_system_do_the_work_and_are_cancelled(
     pytest.importorskip("dask_jobqueue")
     import dask
 
-    log, place = tmp_path / "jobs.log", tmp_path / "bin"
-    place.mkdir()
-    for name, text in ((submit, SUBMIT), (cancel, CANCEL)):
-        (place / name).write_text(text.format(python=sys.executable, log=log))
-        (place / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    log = batch_system(tmp_path, monkeypatch, submit, cancel)
     described = {"cores": 1, "memory": "1GB", "disk": "1GB", "walltime": "00:10:00", "interface": "lo"}
     (tmp_path / "notes").mkdir()
     with (
@@ -281,6 +300,57 @@ def test_jobs_of_a_batch_system_do_the_work_and_are_cancelled(
         assert list(pool.stream(noted, [(tmp_path / "notes", n, "") for n in range(6)])) == [n * n for n in range(6)]
     assert set(times(tmp_path / "notes").values()) == {1}
     assert "cancelled" in log.read_text()
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_over_is_submitted_again_and_its_tasks_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dask_jobqueue")
+    import dask
+
+    log = batch_system(tmp_path, monkeypatch, "sbatch", "scancel")
+    monkeypatch.setattr("hepda.runtime.pool.cluster._ENDED", 1.0)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    jobs = log.with_name("jobs.log.jobs")
+
+    def time_is_over(what: str, done: int, total: int) -> None:
+        if what.startswith("item") and done == 3 and len(jobs.read_text().split()) == 1:
+            os.killpg(int(jobs.read_text()), signal.SIGKILL)
+
+    described = {"cores": 2, "memory": "1GB", "walltime": "00:10:00", "interface": "lo"}
+    with (
+        dask.config.set({f"jobqueue.slurm.{key}": value for key, value in described.items()}),
+        open_pool(1, "slurm:1", shared=notes, progress=time_is_over) as pool,
+    ):
+        assert pool.map(stepwise, [1, 2]) == [6, 6]
+    assert len(jobs.read_text().split()) == 2
+    assert {note.name for note in notes.iterdir()} == {f"{item}.{step}" for item in (1, 2) for step in range(1, 7)}
+    assert len({note.read_text() for note in notes.iterdir()}) == 4  # two workers in each of two jobs
+
+
+def test_all_pools_of_a_command_use_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    ended: list[str] = []
+
+    def connect(cluster: str, stack: Any) -> Connection:
+        started.append(cluster)
+        stack.callback(ended.append, cluster)
+        return Connection(None, None)
+
+    monkeypatch.setattr("hepda.runtime.pool.cluster._connect", connect)
+    with keep_cluster("slurm:20"):
+        assert started == []  # the events may come from the cache
+        for _ in range(2):
+            with open_pool(1, "slurm:20"):
+                pass
+        assert (started, ended) == (["slurm:20"], [])
+        release_cluster("slurm:20")
+        assert ended == ["slurm:20"]
+    with keep_cluster(None), open_pool(1, "2"):
+        pass
+    assert (started, ended) == (["slurm:20", "2"], ["slurm:20", "2"])
 
 
 def test_a_batch_system_that_refuses_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

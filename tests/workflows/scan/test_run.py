@@ -203,6 +203,18 @@ def test_an_interrupted_scan_goes_on(done, ntuples, tmp_path, monkeypatch):
     assert timeless(rows_of(tmp_path / "scan")) == timeless(rows_of(done[0]))
 
 
+def test_a_trial_that_no_process_saw_complete_is_evaluated_at_the_end(done, ntuples, tmp_path, monkeypatch):
+    """As on machines of a cluster that see each other's files late."""
+    shutil.copytree(done[0], tmp_path / "scan")
+    for record in tmp_path.glob("scan/trainings/*/judged-*.json"):
+        record.unlink()
+    monkeypatch.setattr(trainings, "_is_over", lambda *_: False)
+    evaluated, original = [], trainings.evaluate
+    monkeypatch.setattr(trainings, "evaluate", lambda trial, *rest: evaluated.append(trial) or original(trial, *rest))
+    assert scan(ntuples, tmp_path / "scan", "--vary", f"{STRENGTH}=0,5", "--seeds", 2)[0] == 0
+    assert len(evaluated) == 4 and timeless(rows_of(tmp_path / "scan")) == timeless(rows_of(done[0]))
+
+
 def test_more_seeds_and_values_train_only_what_is_missing(done, ntuples, tmp_path, jobs):
     shutil.copytree(done[0], tmp_path / "scan")
     before = rows_of(tmp_path / "scan")
