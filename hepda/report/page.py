@@ -23,6 +23,7 @@ from hepda.number_format import Table
 from hepda.plotting.base.files import write_atomically
 from hepda.report.nulls import nulls
 from hepda.runtime.pool import Send, open_pool
+from hepda.timing import timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +104,8 @@ class Drawing:
         """Draw the figure into `folder`, PNG and PDF."""
         from hepda.plotting.base.style import save
 
-        png, _ = save(self.draw(), folder, self.name)
+        with timed(self.name):
+            png, _ = save(self.draw(), folder, self.name)
         return ReportFigure(self.section, self.title, self.caption, png)
 
     def attempt(self, folder: Path) -> ReportFigure | NotDrawn:

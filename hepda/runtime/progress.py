@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Protocol
 
 from hepda.runtime.log import STAGES
+from hepda.timing import timed
 
 
 class Progress(Protocol):
@@ -34,6 +35,7 @@ class Clock:
         self.progress.stage(stage)
         STAGES.info("%s begins", stage)
         start = perf_counter()
-        yield
+        with timed(stage):
+            yield
         self.seconds[stage] = perf_counter() - start
         STAGES.info("%s took %.1f s", stage, self.seconds[stage])

@@ -29,6 +29,8 @@ FILES = (
     "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html", LOG,
 )  # fmt: skip
 """The files of a complete run directory, besides models/ and plots/."""
+PROFILE = "profile.json"
+"""The file of a run directory with the times of `hepda train --profile`."""
 MODELS, PLOTS = "models", "plots"
 """The folders of a run directory: trained models by name, and figures as PNG and PDF."""
 
@@ -234,7 +236,7 @@ def git_commit() -> str | None:
 
 def hepda_files(run: Path) -> list[str]:
     """Return the names of the files in `run` that hepda wrote, relative to it: of run, models, figures and fit."""
-    patterns = (*FILES, f"{MODELS}/*/fold*-member*")
+    patterns = (*FILES, PROFILE, f"{MODELS}/*/fold*-member*")
     paths = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
     with suppress(ConfigError):  # an unreadable list names no file
         paths += _drawn(run, _figure_entries(run))

@@ -8,9 +8,12 @@ from typing import Any
 
 from hepda.runtime.pool.cluster import check_cluster, on_cluster
 from hepda.runtime.pool.interface import InProcess, Pool, Send, ignore_progress, one_thread
-from hepda.runtime.pool.processes import LocalProcesses, cores, preload
+from hepda.runtime.pool.processes import LocalProcesses, cores, kept_workers, preload, server_seconds
 
-__all__ = ["InProcess", "Pool", "Send", "check_cluster", "cores", "one_thread", "open_pool", "preload"]
+__all__ = [
+    "InProcess", "Pool", "Send", "check_cluster", "cores", "kept_workers", "one_thread", "open_pool", "preload",
+    "server_seconds",
+]  # fmt: skip
 
 
 @contextmanager
@@ -18,6 +21,8 @@ def open_pool(
     processes: int, cluster: str | None = None, *, shared: Any = None, progress: Send = ignore_progress
 ) -> Iterator[Pool]:
     """Provide a pool of workers, which end with the block, however it ends.
+
+    In a block of `kept_workers`, processes of this machine stay for the next pool.
 
     Args:
         processes: number of processes of this machine; 1 or less: no other process. Ignored if a cluster is given.
