@@ -206,6 +206,13 @@ class _Workers:
                         _handle(message)
             self.lose(worker)
 
+    def reduce(self, count: int) -> None:
+        """End processes without a task that have ended already, and those beyond `count`: they would hold memory."""
+        idle = [worker for worker in self.workers if not worker.calls]
+        for worker in idle:
+            if not worker.process.is_alive() or len(self.workers) > count:
+                self.lose(worker)
+
     def release(self) -> None:
         """Let the processes give back the memory of a pool that is done; one that keeps too much of it is ended."""
         idle = [worker for worker in self.workers if not worker.calls]
@@ -276,6 +283,7 @@ class LocalProcesses(Pool):
 
     def __enter__(self) -> Self:
         self._of_machine.in_use = True
+        self._of_machine.reduce(self._processes)
         return self
 
     def __exit__(

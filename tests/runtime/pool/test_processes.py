@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -218,3 +219,25 @@ def raise_what_cannot_be_sent(shared, item, send):
 def test_an_error_that_cannot_be_sent_arrives_as_text():
     with pytest.raises(RuntimeError, match="NotSentError: this and that"), open_pool(2) as pool:
         pool.map(raise_what_cannot_be_sent, [1, 2])
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_between_two_pools_is_replaced_and_none_stays_that_has_nothing_to_do(tmp_path):
+    (tmp_path / "a").mkdir()
+    with kept_workers():
+        with open_pool(2, shared=tmp_path / "a") as pool:
+            first = processes_of(pool, 2)
+        with open_pool(2, shared=None):
+            os.kill(min(first), signal.SIGKILL)
+            end = time.monotonic() + 30
+            while len(multiprocessing.active_children()) > 1:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        (tmp_path / "b").mkdir()
+        with open_pool(2, shared=tmp_path / "b") as pool:
+            assert processes_of(pool, 2) & first == {max(first)}
+        for processes in (3, 2):
+            (tmp_path / str(processes)).mkdir()
+            with open_pool(processes, shared=tmp_path / str(processes)) as pool:
+                assert len(processes_of(pool, processes)) == processes == len(multiprocessing.active_children())
+    assert not multiprocessing.active_children()
