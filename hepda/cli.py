@@ -88,11 +88,18 @@ def train(
     cluster: Cluster = None,
     cache: Cache = None,
     no_cache: NoCache = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time goes, and write profile.json in the run directory.")
+    ] = False,
 ) -> None:
     """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report.
 
     The events are cached as a table: the next run on the same files and expressions opens no file.
     """
+    from hepda.workflows import profiling
+
+    if profile:
+        profiling.begin()
     from hepda.config import load_any
     from hepda.runtime import torchrun
     from hepda.workflows import train as analysis
@@ -108,6 +115,9 @@ def train(
             resources=_resources(run.parent, memory, cluster, cache, no_cache),
         )  # fmt: skip
     _print_outcome(outcome, bars)
+    if profile:
+        for table in profiling.tables(profiling.finish(loaded, outcome)):
+            bars.table(table)
 
 
 @app.command()

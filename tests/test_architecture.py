@@ -80,7 +80,8 @@ def test_the_command_line_is_on_top_and_errors_below(graph):
     workflows = {"hepda.workflows"} | graph.find_descendants("hepda.workflows")
     users = set().union(*(graph.find_modules_that_directly_import(module) for module in workflows)) - workflows
     assert users == {"hepda.cli"}
-    assert not imports_of(graph, "hepda.errors") & graph.find_descendants("hepda")
+    for module in ("hepda.errors", "hepda.timing"):
+        assert not imports_of(graph, module) & graph.find_descendants("hepda"), module
 
 
 def test_nothing_below_the_workflows_takes_the_whole_analysis_file():
@@ -142,9 +143,9 @@ def test_the_contracts_can_break(tmp_path):
 
 
 @pytest.mark.parametrize("package", ARRAYS)
-def test_a_package_of_arrays_imports_nothing_of_hepda_but_errors_formats_and_results(graph, package):
+def test_a_package_of_arrays_imports_nothing_of_hepda_but_errors_timing_formats_and_results(graph, package):
     found = {module for module in imports_of(graph, f"hepda.{package}") if module.split(".")[0] == "hepda"}
-    assert found <= {"hepda.errors", "hepda.number_format"} | graph.find_descendants("hepda.results")
+    assert found <= {"hepda.errors", "hepda.number_format", "hepda.timing"} | graph.find_descendants("hepda.results")
 
 
 def test_the_core_knows_neither_files_nor_figures(graph):

@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Discriminator, Field, Tag, create_model
+from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
 
 from hepda.adversarial.methods import METHODS, Method, methods_of
 from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
@@ -107,6 +107,9 @@ class ReweightConfig(RatioConfig):
 
 class MethodConfig(Section):
     """A method with its settings; for each method there is a class with its fields (`method_union`)."""
+
+    # Classes that are made have no source; pydantic would search every module for it, in seconds.
+    model_config = ConfigDict(use_attribute_docstrings=False)
 
     name: str
 

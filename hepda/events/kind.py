@@ -41,7 +41,8 @@ class EventsKind(KindOf[EventMetrics]):
 
     metrics_type = EventMetrics
     heavy = (
-        "torch", "sklearn.ensemble", "hepda.events.steps", "hepda.adversarial", "hepda.baselines.bdt",
+        "torch", "torch._dynamo", "sklearn.ensemble", "skops.io", "hepda.events.steps", "hepda.events.results.evaluate",
+        "hepda.events.results.figures", "hepda.adversarial", "hepda.baselines.bdt",
         "hepda.evaluation.differences.probe_models",
     )  # fmt: skip
 

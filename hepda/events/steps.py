@@ -1,31 +1,30 @@
-"""The steps of an analysis of collider events: files, table, numbers, figures; imports what is heavy."""
+"""The steps of an analysis of collider events: files, table, numbers, figures; each imports what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import HepdaError
-from hepda.events import check_text
-from hepda.events.check import check_events
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.domains.spec import Domains, EvaluationSpec
 from hepda.events.fit.truth import check_truth
 from hepda.events.resolve import dataset_spec, domains_of, evaluation_spec, model_specs
-from hepda.events.results import figures, to_json
-from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
-from hepda.events.results.figure_data import FigureData
-from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.probabilities import check_discriminants
-from hepda.report.drawing import FigureTexts, texts_of
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
+
+if TYPE_CHECKING:
+    from hepda.events.results.evaluate import EvaluationInput, Numbers
+    from hepda.events.results.figure_data import FigureData
+    from hepda.events.table.feature_table import FeatureTable
+    from hepda.report.drawing import FigureTexts
 
 Array = NDArray[Any]
 
@@ -54,6 +53,9 @@ def check(
         HepdaError: the analysis file itself is wrong.
 
     """
+    from hepda.events import check_text
+    from hepda.events.check import check_events
+
     notes = check_discriminants(model_specs(config).values())
     result = check_events(config, progress, every_file=every_file)
     result.problems.extend(further)
@@ -99,6 +101,8 @@ def numbers_of(evaluated: EvaluationInput, models: Path, processes: int, progres
         progress: function that receives the progress of the parts.
 
     """
+    from hepda.events.results.evaluate import evaluate
+
     networks = {
         name: models / name / "fold0-member0.safetensors"
         for name, model in evaluated.spec.models.items()
@@ -109,11 +113,16 @@ def numbers_of(evaluated: EvaluationInput, models: Path, processes: int, progres
 
 def models_metrics(spec: EvaluationSpec, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the `models` of metrics.json."""
+    from hepda.events.results import to_json
+
     return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
 
 
 def figure_texts(data: FigureData) -> FigureTexts:
     """Return the data of every figure."""
+    from hepda.events.results import figures
+    from hepda.report.drawing import texts_of
+
     return texts_of(figures.drawings(data))
 
 

@@ -34,7 +34,7 @@ class ImagesKind(KindOf[ImageMetrics]):
     """An analysis of images. Scores: [trainings, n_source + n_target, 2], class and probability of test images."""
 
     metrics_type = ImageMetrics
-    heavy = ("torch", "hepda.adversarial", "hepda.images.training", "hepda.images.figures")
+    heavy = ("torch", "torch._dynamo", "hepda.adversarial", "hepda.images.training", "hepda.images.figures")
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "samples": ("Images", "Models and images"),
         "inputs": ("Examples", "Images of the domains"),

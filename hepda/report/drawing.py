@@ -16,6 +16,7 @@ from hepda.runtime.figures import FigureEntry, FigureText
 from hepda.runtime.plots import Plots
 from hepda.runtime.pool import Send, open_pool
 from hepda.runtime.run_directory import PLOTS
+from hepda.timing import timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,11 +222,12 @@ def _draw(_: object, work: _Work, send: Send) -> str:
         return plot.why
 
     def make() -> str:
-        drawn = plot.draw()
-        if work.png:
-            write_atomically(work.path, png(drawn))
-        if work.pdf:
-            write_atomically(work.path.with_suffix(".pdf"), pdf(drawn))
+        with timed(work.path.stem):
+            drawn = plot.draw()
+            if work.png:
+                write_atomically(work.path, png(drawn))
+            if work.pdf:
+                write_atomically(work.path.with_suffix(".pdf"), pdf(drawn))
         return ""
 
     result = attempt("", "", make)

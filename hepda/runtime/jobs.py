@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError, StorageError, TrainingError, replacing
 from hepda.runtime.pool import Lost, Needs, Send, needs_of, open_pool
+from hepda.timing import timed
 
 if TYPE_CHECKING:
     from hepda.adversarial import DomainRows, History, Network
@@ -184,7 +185,8 @@ def run_job(_: None, job: TrainingJob, send: Send) -> TrainingResult:
     path = done(job)
     if not path.exists():
         begin = time.process_time()
-        score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
+        with timed(job.model):
+            score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
         about |= {"cpu_seconds": time.process_time() - begin}
         text = json.dumps({"about": about, "history": history})
         with replacing(path, ".npz") as temporary:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Protocol
 
 from hepda.runtime.log import STAGES
+from hepda.timing import timed
 
 
 class Progress(Protocol):
@@ -34,7 +35,8 @@ class Clock:
         self.progress.stage(stage)
         STAGES.info("%s begins", stage)
         start = perf_counter()
-        yield
+        with timed(stage):
+            yield
         seconds = perf_counter() - start
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
         STAGES.info("%s took %.1f s", stage, seconds)

@@ -31,6 +31,8 @@ FILES = (
     "report.html", LOG,
 )  # fmt: skip
 """The files of a complete run directory, besides models/ and plots/."""
+PROFILE = "profile.json"
+"""The file of a run directory with the times of `hepda train --profile`."""
 MODELS, PLOTS = "models", "plots"
 """The folders of a run directory: trained models by name, and figures."""
 
@@ -236,7 +238,7 @@ def git_commit() -> str | None:
 
 def hepda_files(run: Path) -> list[str]:
     """Return the names of the files in `run` that hepda wrote, relative to it: of run, models and fit."""
-    patterns = (*FILES, f"{MODELS}/*/fold*-member*")
+    patterns = (*FILES, PROFILE, f"{MODELS}/*/fold*-member*")
     paths = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
     return [path.relative_to(run).as_posix() for path in paths if path.is_file()]
 

@@ -39,8 +39,8 @@ class SpeechKind(KindOf[SpeechMetrics]):
 
     metrics_type = SpeechMetrics
     heavy = (
-        "torch", "hepda.adversarial", "hepda.speech.training.jobs", "hepda.speech.results.figures", "jiwer",
-        "sklearn.neural_network",
+        "torch", "torch._dynamo", "hepda.adversarial", "hepda.speech.training.jobs", "hepda.speech.results.figures",
+        "jiwer", "sklearn.neural_network",
     )  # fmt: skip
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "summary": ("Words", "Word error rates"),

@@ -35,7 +35,7 @@ class TabularKind(KindOf[TabularMetrics]):
     """An analysis of a table. Scores: [n, classes], the probability of each class of each row."""
 
     metrics_type = TabularMetrics
-    heavy = ("torch", "hepda.adversarial", "hepda.tabular.training", "hepda.tabular.figures")
+    heavy = ("torch", "torch._dynamo", "hepda.adversarial", "hepda.tabular.training", "hepda.tabular.figures")
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "samples": ("Rows", "What was trained on what"),
         "separation": ("Classes", "How well are the classes separated?"),

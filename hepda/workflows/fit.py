@@ -46,7 +46,7 @@ from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.plots import PlotOptions
-from hepda.runtime.pool import Send, open_pool
+from hepda.runtime.pool import Send, kept_workers, open_pool
 from hepda.runtime.progress import Clock, Progress
 from hepda.workflows import train
 
@@ -141,7 +141,7 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
     config = trained if options.config is None else with_fit_of(trained, _events_config(options.config))
     if output != run:
         _check_output(output, models)
-    with locked(output, "fit", "" if output == run else "--output"), logged("fit") as file:
+    with locked(output, "fit", "" if output == run else "--output"), logged("fit") as file, kept_workers():
         outcome = _fit_all(trained, config, models, run, output, options, progress, file)
         if plots.folder is not None:
             figures.copy(output, plots.folder, "fit")

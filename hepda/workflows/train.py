@@ -17,7 +17,7 @@ from hepda.runtime.hashes import check_hashes, hashes_of
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.plots import PlotOptions, Plots
-from hepda.runtime.pool import cores, keep_cluster, preload, release_cluster
+from hepda.runtime.pool import cores, keep_cluster, kept_workers, preload, release_cluster
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
@@ -93,7 +93,8 @@ def train(
         if keep:
             check_replaceable(config, run, resume)
         request = _Request(config, run, plots, resume, keep, device, resources or Resources())
-        with exchange.workplace(run), logged("train") as file, keep_cluster(request.resources.cluster):
+        cluster = request.resources.cluster
+        with exchange.workplace(run), logged("train") as file, kept_workers(), keep_cluster(cluster):
             return _train(request, progress, file)
 
 
@@ -114,7 +115,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
     """Do the same as `train` for a caller that holds the lock of the run directory and sets the path of `file`."""
     config, run = request.config, request.run
     clock, kind, processes = Clock(progress), kind_of(config), processes_of(config)
-    if processes > 1:
+    if processes > 1 and not request.keep:
         preload(kind.heavy)
     resources = replace(request.resources, processes=processes, folder=run / exchange.WORK / exchange.DATA)
     with clock("load"):
@@ -124,6 +125,8 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         inputs = inputs_of(config, contents)
     if request.keep and not (run / exchange.WORK / inputs / exchange.SECTIONS).exists():
         return _as_it_is(config, kind, run, inputs, clock)
+    if processes > 1 and request.keep:  # something is to be trained after all
+        preload(kind.heavy)
     with clock("train"):
         work = work_folder(config, inputs, run, request.resume)
         new = work / NEW
@@ -212,7 +215,7 @@ def evaluate(
     if plots.folder is not None:
         run_directory.check_writable(plots.folder, "--plots-folder")
     clock, kind = Clock(progress), kind_of(config)
-    with locked(run, "evaluate"), logged("evaluate") as file:
+    with locked(run, "evaluate"), logged("evaluate") as file, kept_workers():
         if processes_of(config) > 1:
             preload(kind.heavy)
         with clock("load"):

@@ -20,6 +20,7 @@ from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import NearStream
 from hepda.adversarial.distributed import shard
 from hepda.errors import ConfigError, DataError
+from hepda.timing import timed
 
 Column = Any  # a numpy array or a tensor
 Transform = Callable[[Tensor, torch.Generator], Tensor]
@@ -265,6 +266,7 @@ class PairedBatches:
         )  # fmt: skip
         self._generator, self._common = torch.Generator(device), torch.Generator(device)
 
+    @timed("batches")
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step. It, and its random numbers, are valid until the next call."""
         n = self.local_source

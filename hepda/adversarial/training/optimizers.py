@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hepda.adversarial.networks.network import Network
+from hepda.timing import timed
 
 
 def _adamw(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
@@ -99,6 +100,7 @@ class Optimizers:
         for parameter in self.parameters:
             parameter.grad = None
 
+    @timed("optimizer")
     def step(self) -> None:
         """Update everything that has a gradient."""
         self.optimizer.step()

@@ -25,7 +25,9 @@ from hepda.adversarial.training.checkpoint import (
     write_checkpoint,
 )
 from hepda.adversarial.training.history import History
+from hepda.adversarial.training.products import EpochProducts
 from hepda.errors import ConfigError
+from hepda.timing import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Problem(ABC):
         for player in self.players.values():
             player.module.eval()
 
+    @timed("checkpoint")
     def store(self, path: Path) -> None:
         """Write a checkpoint."""
         tensors, values = self.state()
@@ -150,12 +153,15 @@ def train(
     path = distributed.broadcast(checkpoint)
     if resume:
         problem.resume(path)
+    products = EpochProducts(problem.epochs)
     while not problem.finished:
-        problem.epoch()
+        with products.counted(problem.history.epochs):
+            problem.epoch()
         if path is not None and distributed.rank() == 0:
             problem.store(path)
         if on_epoch is not None:
             on_epoch(problem.history)
+    products.report(problem.history.epochs)
     problem.finish()
     return problem.history
 

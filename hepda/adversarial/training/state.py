@@ -24,6 +24,7 @@ from hepda.adversarial.training.problem import Player, Problem, below
 from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.stabilizers import MovingAverage, inner, self_correct
 from hepda.errors import TrainingError
+from hepda.timing import timed
 
 _METER_EVERY = 8  # in long epochs, training losses and accuracies are measured on every eighth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
@@ -130,18 +131,21 @@ class TrainingState(Problem):
         losses = self._losses(batch, measure)
         if line is not None:
             self._measure_gradients(losses, line)
-        if self.settings.projection and losses.adversary is not None:
-            self._projected_backward(losses, losses.adversary)
-        else:
-            torch.autograd.backward(losses.total)
+        with timed("backward"):
+            if self.settings.projection and losses.adversary is not None:
+                self._projected_backward(losses, losses.adversary)
+            else:
+                torch.autograd.backward(losses.total)
         return losses.meters
 
+    @timed("forward")
     def _losses(self, batch: Batch, measure: bool) -> Losses:
         if self.settings.precision != "bfloat16":
             return self.objective(batch, measure)
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.objective(batch, measure)
 
+    @timed("further steps of the adversary")
     def _adversary_steps(self, step: int) -> None:
         """Update only the adversaries, on separate rows, before the step of the encoder."""
         for k in range(1, self.most_steps):
@@ -176,6 +180,7 @@ class TrainingState(Problem):
             total = g if a is None else a if g is None else g + a
             p.grad = None if total is None else _laid_out_as(p, total * share)
 
+    @timed("norms of gradients")
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:
         """Record the norms of the gradients of task and adversaries in the encoder, and the cosine of task and sum."""
         if not losses.task.requires_grad or not self._encoder:
@@ -251,6 +256,7 @@ class TrainingState(Problem):
 
     # ---- validation ----
 
+    @timed("validation")
     def _validate(self) -> dict[str, float]:
         if self.validation_objective is None or self.validation is None:
             return {}

@@ -21,6 +21,7 @@ from hepda.events.expressions.columns import Bools, Column, counts, offsets_of
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import Expression
 from hepda.events.files.opening import EventSource, integers
+from hepda.timing import timed
 
 SPAN_ENTRIES = 100_000
 """Number of events that are read at once where the file permits it: memory does not grow with the file's length."""
@@ -190,12 +191,14 @@ class ChunkReader:
 
         """
         names = sorted({*self.plan.branches, *self.key})
-        columns = source.read(names, start, stop)
+        with timed("reading"):
+            columns = source.read(names, start, stop)
         for first in range(0, stop - start, CHUNK_ENTRIES):
             last = min(first + CHUNK_ENTRIES, stop - start)
             part = {name: slice_events(column, first, last) for name, column in columns.items()}
             yield self._rows(part, source.path, np.arange(start + first, start + last))
 
+    @timed("expressions")
     def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> SelectedRows:
         """Return the rows of one chunk, whose entries in the file at `path` are `entries`."""
 

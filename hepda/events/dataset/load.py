@@ -44,6 +44,7 @@ from hepda.events.table.store import (
 )
 from hepda.runtime.pool import open_pool
 from hepda.runtime.resources import Resources
+from hepda.timing import timed
 
 Progress = Callable[[str, int, int], None]
 """Called with the sample, the number of events read so far and the number of events in all files."""
@@ -96,9 +97,10 @@ def load_table(
 
     """
     available = resources or Resources()
-    files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in spec.samples.items()}
-    states = states_of(files)
-    name = table_name(spec, files, states)
+    with timed("state of files"):
+        files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in spec.samples.items()}
+        states = states_of(files)
+        name = table_name(spec, files, states)
     if name is None or available.cache is None:
         loaded = _read(spec, on_progress, available, available.folder, states)[0]
         return loaded if loaded.skipped else replace(loaded, name=name)
@@ -125,7 +127,8 @@ def _read(
 ) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
     """Read everything into `folder`, or into memory; also return what was found when the files were opened."""
     skips = Skips(spec)
-    plan, inputs = inspect(spec, skips)
+    with timed("opening of files"):
+        plan, inputs = inspect(spec, skips)
     while True:
         try:
             with _collector(spec, folder) as collector:
@@ -205,7 +208,8 @@ def _load(
         close_files()
     if not summaries:
         raise DataError("There is no sample to read.")
-    table = collector.finish()
+    with timed("writing of the table"):
+        table = collector.finish()
     check_table(spec, table)
     return LoadedEvents(table, summaries, tuple(records), tuple(skips.files))
 
@@ -228,7 +232,8 @@ def _read_sample(
         if not file.has_events:
             continue
         for part in rows_of_file(sample, number, results, faults, gaps, report):
-            collector.append(table_of(spec, sample.name, [part]))
+            with timed("writing of the table"):
+                collector.append(table_of(spec, sample.name, [part]))
             remaining += part.cut_counts
         sums = WeightSums.of(collector.since("weight", rows))
         rows = collector.rows

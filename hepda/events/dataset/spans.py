@@ -17,6 +17,7 @@ from hepda.events.dataset.stitching import Stitching
 from hepda.events.expressions.columns import Column
 from hepda.events.files.opening import Tree, open_tree
 from hepda.runtime.resources import size_text
+from hepda.timing import timed
 
 LEAST_ENTRIES = 2_000
 """Number of events of the shortest span."""
@@ -130,7 +131,8 @@ def _opened(file: SpanFile) -> Tree:
     name = (file.token, file.path, file.tree, tuple(file.aliases.items()), file.retries)
     if _OPEN.tree is None or _OPEN.name != name:
         close_files()
-        tree = _OPEN.stack.enter_context(open_tree(file.path, file.tree, file.aliases, file.retries))
+        with timed("opening of files"):
+            tree = _OPEN.stack.enter_context(open_tree(file.path, file.tree, file.aliases, file.retries))
         if tree.entries != file.entries:
             close_files()
             raise SourceError(

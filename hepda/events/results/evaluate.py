@@ -41,6 +41,7 @@ from hepda.results.evaluation import (
     ShiftRatio,
 )
 from hepda.runtime.pool import Send, open_pool
+from hepda.timing import timed
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
@@ -141,6 +142,11 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
 
 Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
+_KINDS = {
+    "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
+    "ratio": "ratios of shifts", "roc": "ROC curves",
+}  # fmt: skip
+"""What a profile calls the kinds."""
 
 
 def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
@@ -161,7 +167,13 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
 
 
 def _compute(evaluated: EvaluationInput, part: Part, send: Send) -> Any:
-    kind, model, domain = part
+    with timed(_KINDS[part[0]]):
+        result = _number(evaluated, *part)
+    send(" ".join(word for word in part if word), 1, 1)
+    return result
+
+
+def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> Any:
     result: Any
     if kind == "roc":
         result = _rocs(evaluated, domain)
@@ -175,7 +187,6 @@ def _compute(evaluated: EvaluationInput, part: Part, send: Send) -> Any:
         result = _separating_inputs(evaluated, domain)
     else:
         result = probes(evaluated, model, domain)
-    send(" ".join(word for word in part if word), 1, 1)
     return result
 
 

@@ -46,6 +46,7 @@ from hepda.results.evaluation import (
     SignificanceScan,
     WorkingPoint,
 )
+from hepda.timing import timed
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput
@@ -108,10 +109,12 @@ def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:
         }  # fmt: skip
     _against_variables(numbers, spec, table, score)
     numbers.overtraining = overtraining(evaluated, model)
-    numbers.noise = training_noise(evaluated, model, score)
+    with timed("noise of the training"):
+        numbers.noise = training_noise(evaluated, model, score)
     return numbers
 
 
+@timed("differences")
 def _compare(
     numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array, other: str, edges: Array
 ) -> None:
@@ -139,6 +142,7 @@ def _compare(
             )  # fmt: skip
 
 
+@timed("significance")
 def _significance(
     numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array, inner: Mask, edges: Array
 ) -> None:
@@ -187,6 +191,7 @@ def column(table: FeatureTable, name: str) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
+@timed("efficiency and flatness")
 def _against_variables(numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array) -> None:
     """Fill in efficiency and flatness, in the source.
 
@@ -219,6 +224,7 @@ def _or_reason(function: Callable[..., Flatness], *values: Array, **options: Any
         return str(reason)
 
 
+@timed("overtraining")
 def overtraining(evaluated: EvaluationInput, model: str) -> dict[str, OvertrainingTest] | str:
     """Compare the scores of training events and of unseen events by the models of fold 0.
 

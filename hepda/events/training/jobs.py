@@ -19,6 +19,7 @@ from hepda.events.specs import ModelSpec
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
 from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, size_text
+from hepda.timing import timed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -239,13 +240,15 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
         raise TypeError(f"{job.model} is not a network")
     table = open_table(job.table)
     factors = factors_of(job, table)
-    part = network_part(job.spec, table, job.fold, factors, open_variations(job.table))
+    with timed("rows"):
+        part = network_part(job.spec, table, job.fold, factors, open_variations(job.table))
     inputs = partial(set_encoder, job.spec, section) if job.spec.collections else part.source.features.shape[1]
     network = build_network(inputs, job.spec, job.seed, _metadata(job, table.names))
     settings = section.training.settings(section.domain) | section.training.stopping()
     history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)
-    score = network.predict(model_features(job.spec, table, rows=unseen), head="class")
+    with timed("scores"):
+        score = network.predict(model_features(job.spec, table, rows=unseen), head="class")
     about = {
         **history.about(),
         "alarms": [*history.warnings, *factors.warnings],
@@ -276,16 +279,19 @@ def train_bdt(job: EventJob) -> TrainingOutput:
         raise TypeError(f"{job.model} is not a BDT")
     table = open_table(job.table)
     factors = factors_of(job, table)
-    parts = bdt_part(job.spec, table, job.fold, factors)
+    with timed("rows"):
+        parts = bdt_part(job.spec, table, job.fold, factors)
     train, validation = (bdt.TrainingEvents(*part) for part in parts)
     used = len(train.label) + len(validation.label)
     available = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
     part = [f"trained on {used} of {available} events, chosen by hash (`events`)"] if used < available else []
     start = time.perf_counter()
-    trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
+    with timed("trees"):
+        trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start
     trees.save(job.folder, job.stem, _metadata(job, table.names))
-    score = _predicted(trees, table, job.fold)
+    with timed("scores"):
+        score = _predicted(trees, table, job.fold)
     about = {
         "seconds": seconds,
         "rows_per_second": len(train.label) * trees.trees / seconds,
@@ -308,6 +314,7 @@ def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32
     return np.concatenate([trees.predict(part) for part in parts if len(part)])
 
 
+@timed("reweighting")
 def factors_of(job: EventJob, table: FeatureTable) -> TrainingFactors:
     """Return the reweighting of a fold's training events.
 

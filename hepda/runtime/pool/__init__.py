@@ -10,7 +10,7 @@ from hepda.runtime.pool.cluster import check_cluster, keep_cluster, on_cluster, 
 from hepda.runtime.pool.dask_queue import WORKERS
 from hepda.runtime.pool.interface import InProcess, Lost, Pool, Send, ignore_progress, one_thread
 from hepda.runtime.pool.nodes import Needs, appears, needs_of
-from hepda.runtime.pool.processes import LocalProcesses, cores, preload
+from hepda.runtime.pool.processes import LocalProcesses, cores, kept_workers, preload, server_seconds
 
 __all__ = [
     "WORKERS",
@@ -24,11 +24,13 @@ __all__ = [
     "cores",
     "ignore_progress",
     "keep_cluster",
+    "kept_workers",
     "needs_of",
     "one_thread",
     "open_pool",
     "preload",
     "release_cluster",
+    "server_seconds",
 ]
 
 
@@ -42,6 +44,8 @@ def open_pool(
     needs: Needs | None = None,
 ) -> Iterator[Pool]:
     """Provide a pool of workers, which end with the block, however it ends.
+
+    In a block of `kept_workers`, processes of this machine stay for the next pool.
 
     Args:
         processes: number of processes of this machine; 1 or less: no other process. Ignored if a cluster is given.

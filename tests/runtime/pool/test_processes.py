@@ -2,15 +2,20 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hepda.errors import ConfigError, ProcessError
-from hepda.runtime.pool import open_pool
+from hepda import timing
+from hepda.errors import ConfigError, DataError, ProcessError
+from hepda.runtime.pool import kept_workers, open_pool
+from hepda.timing import IDLE, START, timed
+from tests.tasks import noted, scaled
 
 
 def silent(what, done, total):
@@ -102,3 +107,137 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] not in "ZX":
         assert time.monotonic() < end, "the worker outlives its parent"
         time.sleep(0.1)
+
+
+def processes_of(pool, count):
+    """The process of each of `count` tasks, which all wait for the others."""
+    return {process for process, *_ in pool.map(gather, [count] * count)}
+
+
+def gather(folder, count, send):
+    """The process, the memory that it holds for the task, and its processor time; returns when `count` have come."""
+    if folder is not None:
+        (folder / str(os.getpid())).touch()
+        end = time.monotonic() + 30
+        while len(list(folder.iterdir())) < count:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    return os.getpid(), time.process_time()
+
+
+def grow(megabytes, _, send):
+    """Keep so much memory after the task, as a library does that caches."""
+    KEPT.append(np.ones(megabytes * 1_000_000, np.uint8))
+    return os.getpid()
+
+
+KEPT = []
+
+
+@pytest.mark.slow
+def test_kept_workers_do_the_tasks_of_one_pool_after_the_other(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    messages = []
+    with kept_workers():
+        with open_pool(2, shared=tmp_path / "a") as pool:
+            first = processes_of(pool, 2)
+        with open_pool(2, shared=3, progress=lambda *message: messages.append(message)) as pool:
+            assert pool.map(scaled, [4, 1, 2]) == [12, 3, 6]  # with the shared value of this pool
+        assert sorted(messages) == [(f"item {number}", 1, 1) for number in (1, 2, 4)]
+        with open_pool(2, shared=tmp_path / "b") as pool:
+            assert processes_of(pool, 2) == first
+            # one that is opened inside has processes of its own
+            with open_pool(2, shared=5) as other:
+                assert other.map(scaled, [1]) == [5]
+        (tmp_path / "c").mkdir()
+        with open_pool(1 + 1, shared=None) as pool, pytest.raises(DataError, match="item 1 is wrong"):
+            list(pool.stream(noted, [(tmp_path / "c", 1, "wrong"), (tmp_path / "c", 2, "")]))
+        with open_pool(2, shared=7) as pool:  # what nobody asked for any more is not taken for a result of this pool
+            assert pool.map(scaled, [1, 2]) == [7, 14]
+    assert len(first) == 2
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_a_worker_that_keeps_much_memory_is_replaced():
+    with kept_workers():
+        with open_pool(2, shared=10) as pool:
+            (small,) = pool.map(grow, [0])
+        with open_pool(2, shared=400) as pool:
+            (large,) = pool.map(grow, [0])
+        with open_pool(2, shared=0) as pool:
+            (new,) = pool.map(grow, [0])
+    assert small == large != new
+
+
+@pytest.mark.slow
+def test_workers_that_wait_use_no_processor_time():
+    with kept_workers():
+        with open_pool(2) as pool:
+            ((process, before),) = pool.map(gather, [1])
+        time.sleep(0.5)
+        with open_pool(2) as pool:
+            ((same, after),) = pool.map(gather, [1])
+    assert process == same and after - before < 0.1
+
+
+@pytest.mark.slow
+def test_a_profile_has_the_times_of_the_workers(tmp_path):
+    timing.start()
+    with timed("stage"), open_pool(2, shared=0.05) as pool:
+        pool.map(burn_measured, range(4))
+        assert sorted(pool.stream(noted, [(tmp_path, 1, ""), (tmp_path, 2, "")])) == [1, 4]
+    parts = timing.stop().parts
+    assert parts["stage", "burned"].calls == 4
+    assert parts["stage", "burned"].cpu == pytest.approx(0.2, abs=0.05)
+    assert parts["stage", START].calls == 2 and parts["stage", START].clock > 0.0
+    assert parts["stage", IDLE].clock > 0.0
+    assert parts["stage", "waiting for workers"].cpu < 0.1
+
+
+def burn_measured(seconds, item, send):
+    with timed("burned"):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+
+class NotSentError(Exception):
+    """Cannot be made again from its text."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def raise_what_cannot_be_sent(shared, item, send):
+    raise NotSentError("this", "that")
+
+
+@pytest.mark.slow
+def test_an_error_that_cannot_be_sent_arrives_as_text():
+    with pytest.raises(RuntimeError, match="NotSentError: this and that"), open_pool(2) as pool:
+        pool.map(raise_what_cannot_be_sent, [1, 2])
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_between_two_pools_is_replaced_and_none_stays_that_has_nothing_to_do(tmp_path):
+    (tmp_path / "a").mkdir()
+    with kept_workers():
+        with open_pool(2, shared=tmp_path / "a") as pool:
+            first = processes_of(pool, 2)
+        with open_pool(2, shared=None):
+            os.kill(min(first), signal.SIGKILL)
+            end = time.monotonic() + 30
+            while len(multiprocessing.active_children()) > 1:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        (tmp_path / "b").mkdir()
+        with open_pool(2, shared=tmp_path / "b") as pool:
+            assert processes_of(pool, 2) & first == {max(first)}
+        for processes in (3, 2):
+            (tmp_path / str(processes)).mkdir()
+            with open_pool(processes, shared=tmp_path / str(processes)) as pool:
+                assert len(processes_of(pool, processes)) == processes == len(multiprocessing.active_children())
+    assert not multiprocessing.active_children()
