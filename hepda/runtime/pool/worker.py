@@ -121,7 +121,7 @@ def work(connection: Connection, level: int) -> None:
     sender = Thread(target=_send, args=(connection, outgoing), daemon=True)
     sender.start()
     LOGGER.setLevel(level)
-    LOGGER.addHandler(QueueHandler(outgoing))  # type: ignore[arg-type]
+    LOGGER.addHandler(QueueHandler(outgoing))
     begin_worker()
     shared, before = _Shared(), _own_memory()
     while (message := ForkingPickler.loads(incoming.get())) is not None:
