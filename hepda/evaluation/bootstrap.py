@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from hepda.errors import DataError
 from hepda.results.evaluation import FloatArray, Interval
 
+Counts = NDArray[np.uint8]
+"""Multiplicities of events in replicas."""
 MOST_FAILED = 0.05
 """Largest share of replicas that may be undefined."""
 
@@ -33,6 +35,13 @@ def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray
         yield poisson_of(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
 
 
+def count_blocks(events: int, replicas: int, seed: int) -> Iterator[Counts]:
+    """Yield the same counts as `poisson_counts` in one byte each: arrays [events], `replicas` of them."""
+    generator = np.random.default_rng(seed)
+    for _ in range(replicas):
+        yield _BYTES.take(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
+
+
 def poisson_of(bits: NDArray[np.uint16]) -> FloatArray:
     """Return Poisson(1) counts [n] of random bits [n], as in `poisson_counts`."""
     return _TABLE.take(bits)
@@ -46,6 +55,7 @@ def _inverse_poisson() -> FloatArray:
 
 
 _TABLE = _inverse_poisson()
+_BYTES: Counts = _TABLE.astype(np.uint8)
 
 
 class ScoreBins:
@@ -68,6 +78,18 @@ class ScoreBins:
         """Return the sum of weights [n] in each category and bin, [categories, bins]; bins rise in score."""
         flat = np.bincount(self._index, weights=weight, minlength=self.bins * self.categories)
         return np.asarray(flat, dtype=np.float64).reshape(self.categories, self.bins)
+
+    def replicas(self, weight: FloatArray, counts: Counts) -> FloatArray:
+        """Return the sums of weights [n] of events taken `counts` [r, n] times, [r, categories, bins].
+
+        The events are sorted once, and each replica is one pass over them in order. It holds r n numbers.
+        """
+        order = np.argsort(self._index, kind="stable")
+        index = self._index[order]
+        starts = np.flatnonzero(np.diff(index, prepend=-1))
+        result = np.zeros((len(counts), self.categories * self.bins))
+        result[:, index[starts]] = np.add.reduceat(counts[:, order] * weight[order], starts, axis=1)
+        return result.reshape(len(counts), self.categories, self.bins)
 
 
 def _limits(score: FloatArray, category: NDArray[np.intp], categories: int, bins: int) -> FloatArray:

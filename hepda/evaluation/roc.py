@@ -179,19 +179,33 @@ def _group_sums(
     """Return different scores [u], rising, and the sums of weights of signal [u] and background [u] at each."""
     signal, background = by_class(score, label, weight)
     values = np.concatenate([signal.score, background.score])
-    different, index = np.unique(values, return_inverse=True)
-    split = len(signal.score)
-    sums = [
-        np.bincount(part, weights=w, minlength=len(different))
-        for part, w in ((index[:split], signal.weight), (index[split:], background.weight))
-    ]
-    return different, np.asarray(sums[0]), np.asarray(sums[1])
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-np.inf))
+    signal_weight, background_weight = np.zeros(len(values)), np.zeros(len(values))
+    signal_weight[: len(signal.weight)] = signal.weight
+    background_weight[len(signal.weight) :] = background.weight
+    sums = [np.add.reduceat(weights[order], starts) for weights in (signal_weight, background_weight)]
+    return ordered[starts], np.asarray(sums[0]), np.asarray(sums[1])
 
 
 def area(signal: FloatArray, background: FloatArray) -> float:
     """Return the AUC from sums of weights [u] at rising scores: lower background counts one, equal one half."""
     below = np.cumsum(background) - 0.5 * background
     return float(np.dot(signal, below) / (signal.sum() * background.sum()))
+
+
+def areas_of(sums: FloatArray) -> FloatArray:
+    """Return the AUC [r] of replicas from sums [r, 2, bins] of background and signal; NaN where a sum is not positive.
+
+    It is that of `area`.
+    """
+    background, signal = sums[:, 0], sums[:, 1]
+    below = np.cumsum(background, axis=1) - 0.5 * background
+    totals = sums.sum(axis=2)
+    usable = (totals > 0).all(axis=1)
+    product = np.where(usable, totals.prod(axis=1), 1.0)
+    return np.asarray(np.where(usable, np.einsum("rb,rb->r", signal, below) / product, np.nan))
 
 
 def _background_at(efficiencies: FloatArray, signal: FloatArray, background: FloatArray) -> FloatArray:
