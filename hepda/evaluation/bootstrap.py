@@ -24,6 +24,10 @@ MOST_FAILED = 0.05
 """Largest share of replicas that may be undefined."""
 
 
+_BLOCK = 250_000
+"""Number of events times replicas whose weights are held at once."""
+
+
 def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray]:
     """Yield `replicas` arrays [events] of Poisson(1) counts.
 
@@ -82,13 +86,17 @@ class ScoreBins:
     def replicas(self, weight: FloatArray, counts: Counts) -> FloatArray:
         """Return the sums of weights [n] of events taken `counts` [r, n] times, [r, categories, bins].
 
-        The events are sorted once, and each replica is one pass over them in order. It holds r n numbers.
+        The events are sorted once, and each replica is one pass over them in order, some replicas at a time.
         """
         order = np.argsort(self._index, kind="stable")
         index = self._index[order]
         starts = np.flatnonzero(np.diff(index, prepend=-1))
+        ordered = weight[order]
         result = np.zeros((len(counts), self.categories * self.bins))
-        result[:, index[starts]] = np.add.reduceat(counts[:, order] * weight[order], starts, axis=1)
+        step = max(1, _BLOCK // len(order))
+        for first in range(0, len(counts), step):
+            taken = counts[first : first + step, order] * ordered
+            result[first : first + step, index[starts]] = np.add.reduceat(taken, starts, axis=1)
         return result.reshape(len(counts), self.categories, self.bins)
 
 

@@ -157,18 +157,18 @@ def _compared(model: ModelScores, pair: TwoSamples, permuted: Permuted | None, s
 
 def _distances(source: WeightedScores, other: WeightedScores, edges: FloatArray, class_name: str) -> BiasResult:
     """Compute the five statistics, without the quantities that need random numbers."""
-    signed, location = distances.kolmogorov_smirnov(source, other)
+    cumulative = distances.cumulative_distances(source, other)
     squared, ndf = distances.chi2(source, other, edges)
     return BiasResult(
         class_name=class_name,
-        ks=abs(signed),
-        ks_signed=signed,
-        ks_location=location,
-        wasserstein=distances.wasserstein(source, other),
+        ks=abs(cumulative.ks_signed),
+        ks_signed=cumulative.ks_signed,
+        ks_location=cumulative.ks_location,
+        wasserstein=cumulative.wasserstein,
         chi2=squared,
         ndf=ndf,
         jensen_shannon=distances.jensen_shannon(source, other, edges),
-        energy=distances.energy_distance(source, other),
+        energy=cumulative.energy,
         n_eff_source=source.n_eff,
         n_eff_other=other.n_eff,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 _RESCORED = 500_000
 """Number of events that are read from the table at once to be scored again."""
+_COMPARED = 2_000_000
+"""Number of events times models that are compared at once: their scores and weights are sorted copies."""
 CUT_PARTS = 20
 """Number of parts of the events; groups of parts are cut where the other parts have their best significance."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
@@ -142,8 +144,18 @@ def bias_numbers(evaluated: EvaluationInput, other: str) -> dict[str, BiasNumber
         other: the domain that is compared with the nominal one.
 
     """
+    events = sum(int(side.mask.sum()) for side in compared(evaluated.spec, evaluated.table, other))
+    at_once = max(1, _COMPARED // max(events, 1))
+    models, numbers = list(evaluated.scores), {}
+    for start in range(0, len(models), at_once):
+        numbers |= _bias_numbers(evaluated, models[start : start + at_once], other)
+    return numbers
+
+
+def _bias_numbers(evaluated: EvaluationInput, models: Sequence[str], other: str) -> dict[str, BiasNumbers]:
+    """Return `bias_numbers` of some models."""
     spec, table = evaluated.spec, evaluated.table
-    scores = {model: np.asarray(score, np.float64) for model, score in evaluated.scores.items()}
+    scores = {model: np.asarray(evaluated.scores[model], np.float64) for model in models}
     edges = {model: _edges(spec, table, score) for model, score in scores.items()}
     signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
     first = compared(spec, table, other)[0].class_name
@@ -153,7 +165,7 @@ def bias_numbers(evaluated: EvaluationInput, other: str) -> dict[str, BiasNumber
         source, target = compared(spec, table, other, class_name)
         name = source.class_name
         settings = bias_tests.BiasSettings(spec.shift_points, name, seed=spec.seed)
-        models = [
+        sides = [
             bias_tests.ModelScores(
                 sample(score[source.mask], table.weight[source.mask], f"{name} of the source"),
                 sample(score[target.mask], table.weight[target.mask], f"{name} of the other domain"),
@@ -162,7 +174,7 @@ def bias_numbers(evaluated: EvaluationInput, other: str) -> dict[str, BiasNumber
             )
             for model, score in scores.items()
         ]
-        for model, result in zip(scores, bias_tests.compare_models(models, settings), strict=True):
+        for model, result in zip(scores, bias_tests.compare_models(sides, settings), strict=True):
             tests[model][name] = result
     source, target = compared(spec, table, other)
     return {
