@@ -30,6 +30,7 @@ _RIDGE = 1.0  # added to the second derivative of a leaf
 
 _EPOCHS, _STEPS, _HIDDEN, _RATE, _DECAY = 6, 5, 32, 1e-2, 1e-2  # epochs of at least _STEPS steps
 _BATCHES = (128, 2048)  # rows of a batch, at least and at most
+_ROWS = 1024  # that are scored at once
 _GROUPS = 256  # of neighbouring events of a single column
 _WARM = 0.3  # share of the steps in which the rate rises
 _MOMENTS = (0.9, 0.999)
@@ -278,8 +279,8 @@ class _Network:
         return network
 
     def odds(self, x: Floats) -> Floats:
-        """Return the log odds [n] of inputs [n, k]."""
-        return self._forward(x)[-1]
+        """Return the log odds [n] of inputs [n, k], some rows at a time, whose layers stay in the cache of a core."""
+        return np.concatenate([self._forward(x[start : start + _ROWS])[-1] for start in range(0, len(x), _ROWS)])
 
     def slope(self, x: Floats, target: Floats, weight: Floats) -> Floats:
         """Return the gradient of the weighted logarithmic loss; the array is used again by the next call."""
