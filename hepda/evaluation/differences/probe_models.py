@@ -93,7 +93,8 @@ class _Binning:
     def __call__(self, features: Matrix) -> Bins:
         """Return the bins [k, n]."""
         cell = np.ascontiguousarray(features.T) - self.low
-        np.ceil(np.multiply(cell, self.scale, out=cell), out=cell)
+        with np.errstate(over="ignore"):  # far outside: the last cell
+            np.ceil(np.multiply(cell, self.scale, out=cell), out=cell)
         index = np.clip(cell, 0, _CELLS, out=cell).astype(np.int32)
         index += np.arange(0, len(self.table), _CELLS + 1, dtype=np.int32)[:, None]
         return self.table.take(index)
@@ -286,7 +287,8 @@ class _Network:
         """Return the gradient of the weighted logarithmic loss; the array is used again by the next call."""
         before1, after1, before2, after2, odds = self._forward(x)
         _, _, second, _, third, _ = self.layers
-        share = 1 / (1 + np.exp(-odds))
+        with np.errstate(over="ignore"):  # a share of zero
+            share = 1 / (1 + np.exp(-odds))
         error = ((share - target) * weight / np.float32(len(x)))[:, None]
         first_w, first_b, second_w, second_b, third_w, third_b = self._slopes
         np.matmul(after2.T, error, out=third_w)
@@ -307,7 +309,8 @@ class _Network:
             x = x @ weights
             x += bias
             gate = np.negative(x)
-            np.exp(gate, out=gate)
+            with np.errstate(over="ignore"):  # a closed gate
+                np.exp(gate, out=gate)
             gate += 1
             np.reciprocal(gate, out=gate)
             x *= gate
