@@ -1,34 +1,37 @@
-"""Time of the evaluation of five models on 300k events with 200 bootstrap replicas; the goal is 20 s on 2 cores.
+"""CPU time of the evaluation by kind of number, and that of another commit in turn with the present one.
 
-    python benchmarks/evaluation.py [--events 300000] [--models 5] [--replicas 200] [--processes 2] [--parts]
+    python benchmarks/evaluation.py [--events 300000] [--models 5] [--replicas 200] [--repeats 3]
+                                    [--against COMMIT] [--run RUN]
 
 The whole evaluation as in `hepda evaluate` (`hepda.events.results.evaluate.evaluate`, with probes on scores,
-embeddings and inputs) is timed on several processes by wall clock, and on one process in processor time, which
-hardly depends on the load of the machine. With --parts, single steps are timed on one core as well.
+embeddings and inputs), of made-up events or of the events of a finished run. Each repetition is a new process on one
+thread, and the two commits alternate, so that other work on the machine slows both down. Given are medians of seconds
+of processor time: of each kind of number, of their sum, and of the whole process with its imports and, with --run, the
+reading of the events.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hepda.adversarial import Head, Network, mlp
-from hepda.config import validate
-from hepda.evaluation.calibration import calibration_curve
-from hepda.evaluation.differences.bias import BiasSettings, compare
-from hepda.evaluation.differences.probes import ProbeSettings, probe
-from hepda.evaluation.differences.ratios import DomainComparison, RatioSettings, shift_ratios
-from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
-from hepda.evaluation.fits.binning import automatic_edges
-from hepda.evaluation.roc import auc, rocs
-from hepda.events.resolve import evaluation_spec
-from hepda.events.results.evaluate import EvaluationInput, evaluate
-from hepda.events.table.feature_table import FeatureTable
+DOMAINS = ("simulation", "alternative", "third")
+KINDS = ("probe", "importance", "bias", "model", "ratio", "roc", "classes")
+"""The kinds of parts of the evaluation; an older hepda has the two-sample tests, `bias`, in `model`."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def events(n: int, models: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -44,19 +47,14 @@ def events(n: int, models: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.n
     return scores, label, domain, weight, embedding
 
 
-def timed(name: str, function: Callable[[], object], total: list[float]) -> None:
-    """Print how long a step took and add its processor time to the total."""
-    wall, start = time.perf_counter(), time.process_time()
-    function()
-    total.append(time.process_time() - start)
-    print(f"{name:58s} {total[-1]:7.2f} s ({time.perf_counter() - wall:.2f} s wall clock)", flush=True)
+def made_up(options: argparse.Namespace, folder: Path) -> Any:
+    """Return the input of the evaluation: the last model has no embedding, like trees."""
+    from hepda.adversarial import Head, Network, mlp
+    from hepda.config import validate
+    from hepda.events.resolve import evaluation_spec
+    from hepda.events.results.evaluate import EvaluationInput
+    from hepda.events.table.feature_table import FeatureTable
 
-
-DOMAINS = ("simulation", "alternative", "third")
-
-
-def whole(options: argparse.Namespace) -> None:
-    """Print the time of the whole evaluation of a run: the last model has no embedding, like trees."""
     scores, label, domain, weight, embedding = events(options.events, options.models)
     key = np.random.default_rng(1).integers(0, 2**63, len(label)).astype(np.uint64)
     names = tuple(f"x{i}" for i in range(embedding.shape[1]))
@@ -78,82 +76,126 @@ def whole(options: argparse.Namespace) -> None:
         domain_names=DOMAINS, sample=(2 * domain + (label == 0)).astype(np.int16), sample_names=tuple(samples),
         fold=(key % 2).astype(np.int8), validation=key % 5 == 0, key=key,
     )  # fmt: skip
+    path = folder / "network.safetensors"
+    head = Head("class", mlp(64, [], 1), loss="binary")
+    Network(mlp(len(names), [64, 64]), [head], metadata={"features": list(names)}).save(path)
+    return EvaluationInput(evaluation_spec(config), table, scores, dict.fromkeys(list(scores)[:-1], path))
+
+
+def of_run(run: Path) -> Any:
+    """Return the input of the evaluation of a finished run of events, as `hepda evaluate` makes it."""
+    from functools import partial
+
+    from hepda.config import load_any
+    from hepda.events.resolve import evaluation_spec
+    from hepda.events.results.evaluate import EvaluationInput
+    from hepda.events.training.scoring import rescore
+    from hepda.kinds import kind_of
+
+    config = load_any(run / "config.yaml")
+    kind: Any = kind_of(config)
+    kind.load(lambda *_: None)
+    scores, spec, models = kind.saved_scores(run), evaluation_spec(config), run / "models"
+    networks = {
+        name: models / name / "fold0-member0.safetensors"
+        for name, model in spec.models.items()
+        if model.section.kind == "network"
+    }
+    return EvaluationInput(
+        spec, kind.table, {name: scores[name] for name in spec.models}, networks, partial(rescore, spec.models, models)
+    )
+
+
+def child(options: argparse.Namespace) -> None:
+    """Evaluate once in this process and print the seconds by kind as JSON."""
+    from hepda.events.results import evaluate as module
+
+    seconds: Counter[str] = Counter()
+    compute = module._compute
+
+    def measured(evaluated: Any, part: Any, send: Any) -> Any:
+        start = time.process_time()
+        result = compute(evaluated, part, send)
+        seconds[part[0]] += time.process_time() - start
+        return result
+
+    module._compute = measured
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.safetensors"
-        head = Head("class", mlp(64, [], 1), loss="binary")
-        Network(mlp(len(names), [64, 64]), [head], metadata={"features": list(names)}).save(path)
-        judged = EvaluationInput(evaluation_spec(config), table, scores, dict.fromkeys(list(scores)[:-1], path))
-        for processes in dict.fromkeys([options.processes, 1]):
-            start, used = time.perf_counter(), time.process_time()
-            evaluate(judged, processes, lambda *_: None)
-            wall, used = time.perf_counter() - start, time.process_time() - used
-            own = f", {used:.1f} s of processor time" * (processes == 1)  # that of other processes is not measured here
-            print(f"whole evaluation, processes: {processes}: {wall:.1f} s wall clock{own}", flush=True)
+        evaluated = of_run(options.run) if options.run else made_up(options, Path(folder))
+        start = time.process_time()
+        module.evaluate(evaluated, 1, lambda *_: None)
+        seconds["sum"] = time.process_time() - start
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds["process"] = used.ru_utime + used.ru_stime
+    print(json.dumps({**seconds, "memory [MB]": used.ru_maxrss / 1024}))
+
+
+def once(tree: Path, arguments: list[str]) -> dict[str, float]:
+    """Return what a process with the hepda of `tree` printed."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(tree), **dict.fromkeys(THREADS, "1")}
+    printed = subprocess.run(command, env=environment, cwd=tree, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(printed.splitlines()[-1]))
+
+
+def checked_out(commit: str, here: Path, folder: Path) -> Path:
+    """Return a folder with the files of a commit."""
+    archive = subprocess.run(["git", "archive", commit, "hepda"], cwd=here, check=True, capture_output=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+    return folder
+
+
+def processor() -> str:
+    """Return the name of the processor and which vector instructions it has."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.is_file() else []
+    named = dict(line.split(":", 1) for line in lines if ":" in line)
+    values = {key.strip(): value.strip() for key, value in named.items()}
+    flags = [flag for flag in ("avx2", "avx512f") if flag in values.get("flags", "").split()]
+    return f"{values.get('model name', platform.processor())}, {', '.join(flags) or 'no AVX2'}, one thread"
+
+
+def table(measured: dict[str, list[dict[str, float]]]) -> None:
+    """Print the medians, and with two commits the ratio of the second to the first, pair by pair."""
+    names = list(measured)
+    print(f"{'':12s}" + "".join(f"{name:>14s}" for name in names) + (f"{'ratio':>10s}" if len(names) > 1 else ""))
+    for kind in (*KINDS, "sum", "process", "memory [MB]"):
+        columns = [[repetition.get(kind, 0.0) for repetition in measured[name]] for name in names]
+        if not any(map(any, columns)):
+            continue
+        line = f"{kind:12s}" + "".join(f"{statistics.median(column):14.2f}" for column in columns)
+        if len(names) > 1 and all(columns[0]):
+            line += f"{statistics.median(b / a for a, b in zip(*columns, strict=True)):10.2f}"
+        print(line)
 
 
 def main() -> None:
-    """Time the whole evaluation, and its parts if requested."""
+    """Evaluate with one or two commits in turn and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--models", type=int, default=5)
     parser.add_argument("--replicas", type=int, default=200)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--against", metavar="COMMIT")
+    parser.add_argument("--run", type=Path, help="a finished run of events")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print(f"{options.models} models, {options.events} events in three domains, {options.replicas} replicas")
-    whole(options)
-    if options.parts:
-        parts(options)
-
-
-def parts(options: argparse.Namespace) -> None:
-    """Time every step alone and print the sum."""
-    scores, label, domain, weight, embedding = events(options.events, options.models)
-    n, total = options.replicas, []
-    signal, background = label == 1, label == 0
-    half = np.arange(len(label)) % 2 == 0
-
-    def per_domain() -> None:
-        for d in range(3):
-            part = domain == d
-            rocs({m: s[part] for m, s in scores.items()}, label[part], weight[part], replicas=n)
-
-    def biases(other: int) -> None:
-        a, b, s = background & (domain == 0), background & (domain == other), signal & (domain == 0)
-        for x in scores.values():
-            settings = BiasSettings(permutations=n, null_replicas=n)
-            compare(x[a], weight[a], x[b], weight[b], signal_score=x[s], signal_weight=weight[s], settings=settings)
-
-    def ratios() -> None:
-        comparison, settings = DomainComparison(0, [1, 2]), RatioSettings(replicas=n)
-        shift_ratios(scores, "model0", label, domain, weight, comparison=comparison, settings=settings)
-
-    def expected() -> None:
-        a, b = domain == 0, background & (domain == 1)
-        for x in scores.values():
-            edges = automatic_edges(x[a], label[a], weight[a])
-            experiment = Counting(x[a], label[a], weight[a], 0.1, other_score=x[b], other_weight=weight[b])
-            scan_cuts(experiment, choosers=half[a], other_choosers=half[b])
-            binned_significance(experiment, edges)
-            calibration_curve(x[a], label[a], weight[a], balance=True)
-
-    timed("exact AUC of all events", lambda: [auc(s, label, weight) for s in scores.values()], total)
-    timed("ROC, AUC, bands: each of three domains", per_domain, total)
-    timed("background bias against B: p-values, null, shifts", lambda: biases(1), total)
-    timed("background bias against C: p-values, null, shifts", lambda: biases(2), total)
-    timed("ratio of shifts to the plain model", ratios, total)
-    timed("significance, scan, bins, calibration", expected, total)
-    print(f"{'sum':58s} {sum(total):7.2f} s")
-    a, b = background & (domain == 0), background & (domain == 1)
-    some: list[float] = []
-    for kind in ("bdt", "mlp"):
-        for name, values in (("score", scores["model0"]), ("embedding of 32", embedding)):
-            arguments = (values[a], values[b], weight[a], weight[b])
-            timed(
-                f"probe {kind} on {name}, one model",
-                lambda k=kind, v=arguments: probe(*v, settings=ProbeSettings(k)),
-                some,
-            )
+    if options.child:
+        child(options)
+        return
+    here = Path(__file__).resolve().parents[1]
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("events", "models", "replicas")]
+    arguments += [f"--run={options.run.resolve()}"] if options.run else []
+    of = str(options.run or f"{options.models} models, {options.events} events, {options.replicas} replicas")
+    print(f"{of}; seconds of processor time, {processor()}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        trees = {options.against: checked_out(options.against, here, Path(folder))} if options.against else {}
+        trees["here"] = here
+        measured: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
+        for _ in range(options.repeats):
+            for name, tree in trees.items():
+                measured[name].append(once(tree, arguments))
+        table(measured)
 
 
 if __name__ == "__main__":

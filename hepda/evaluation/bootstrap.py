@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 from hepda.errors import DataError
 from hepda.results.evaluation import FloatArray, Interval
 
+Counts = NDArray[np.uint8]
+"""Multiplicities of events in replicas."""
 MOST_FAILED = 0.05
 """Largest share of replicas that may be undefined."""
+
+
+_BLOCK = 250_000
+"""Number of events times replicas whose weights are held at once."""
 
 
 def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray]:
@@ -31,6 +37,13 @@ def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray
     generator = np.random.default_rng(seed)
     for _ in range(replicas):
         yield poisson_of(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
+
+
+def count_blocks(events: int, replicas: int, seed: int) -> Iterator[Counts]:
+    """Yield the same counts as `poisson_counts` in one byte each: arrays [events], `replicas` of them."""
+    generator = np.random.default_rng(seed)
+    for _ in range(replicas):
+        yield _BYTES.take(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
 
 
 def poisson_of(bits: NDArray[np.uint16]) -> FloatArray:
@@ -46,6 +59,7 @@ def _inverse_poisson() -> FloatArray:
 
 
 _TABLE = _inverse_poisson()
+_BYTES: Counts = _TABLE.astype(np.uint8)
 
 
 class ScoreBins:
@@ -68,6 +82,22 @@ class ScoreBins:
         """Return the sum of weights [n] in each category and bin, [categories, bins]; bins rise in score."""
         flat = np.bincount(self._index, weights=weight, minlength=self.bins * self.categories)
         return np.asarray(flat, dtype=np.float64).reshape(self.categories, self.bins)
+
+    def replicas(self, weight: FloatArray, counts: Counts) -> FloatArray:
+        """Return the sums of weights [n] of events taken `counts` [r, n] times, [r, categories, bins].
+
+        The events are sorted once, and each replica is one pass over them in order, some replicas at a time.
+        """
+        order = np.argsort(self._index, kind="stable")
+        index = self._index[order]
+        starts = np.flatnonzero(np.diff(index, prepend=-1))
+        ordered = weight[order]
+        result = np.zeros((len(counts), self.categories * self.bins))
+        step = max(1, _BLOCK // len(order))
+        for first in range(0, len(counts), step):
+            taken = counts[first : first + step, order] * ordered
+            result[first : first + step, index[starts]] = np.add.reduceat(taken, starts, axis=1)
+        return result.reshape(len(counts), self.categories, self.bins)
 
 
 def _limits(score: FloatArray, category: NDArray[np.intp], categories: int, bins: int) -> FloatArray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.arrays import bin_edges, bin_index, by_class, effective, sample, vector
+from hepda.evaluation.arrays import WeightedScores, bin_edges, bin_index, by_class, effective, sample, vector
 from hepda.results.evaluation import EfficiencyCurve, FloatArray, WorkingPoint
 
 _ONE_SIGMA = 0.6827
@@ -29,10 +31,11 @@ def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, fl
     """
     mask = np.asarray(passed, dtype=bool)
     checked = sample(np.zeros(len(mask)), weight, "the sample whose efficiency is computed")
-    return _efficiency(mask, checked.weight)
+    return efficiency_of(mask, checked.weight)
 
 
-def _efficiency(passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray) -> tuple[float, float]:
+def efficiency_of(passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray) -> tuple[float, float]:
+    """Return `weighted_efficiency` of a mask [n] and weights [n] that are already checked."""
     total = weight.sum()
     passing = weight[passed]
     if len(passing) == 0:
@@ -69,16 +72,29 @@ def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: fl
         DataError: the sample is not usable (see `sample`).
 
     """
-    events = sample(score, weight, "the sample that fixes the cut")
-    if not 0 < efficiency <= 1:
-        raise ValueError(f"an efficiency must be in (0, 1], not {efficiency}")
+    return cuts_at_efficiencies(sample(score, weight, "the sample that fixes the cut"), [efficiency])[0]
+
+
+def cuts_at_efficiencies(events: WeightedScores, efficiencies: Sequence[float]) -> list[float]:
+    """Return `cut_at_efficiency` of checked events for several efficiencies, after one sort.
+
+    Raises:
+        ValueError: an efficiency is not in (0, 1].
+
+    """
     order = np.argsort(events.score)[::-1]
     ordered = events.score[order]
     total = np.cumsum(events.weight[order])
     last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # last event of each group of ties
-    # The relative tolerance prevents the rounding of the sum from loosening the cut by an event.
-    reached = np.flatnonzero(total[last] >= efficiency * total[-1] * (1 - 1e-12))
-    return float(ordered[last[reached[0]]])
+    passed = total[last]
+    cuts = []
+    for efficiency in efficiencies:
+        if not 0 < efficiency <= 1:
+            raise ValueError(f"an efficiency must be in (0, 1], not {efficiency}")
+        # The relative tolerance prevents the rounding of the sum from loosening the cut by an event.
+        reached = passed >= efficiency * total[-1] * (1 - 1e-12)
+        cuts.append(float(ordered[last[int(np.argmax(reached))]]))
+    return cuts
 
 
 def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, cut: float) -> WorkingPoint:
@@ -95,8 +111,8 @@ def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, 
 
     """
     signal, background = by_class(score, label, weight)
-    signal_efficiency, signal_error = _efficiency(signal.score >= cut, signal.weight)
-    background_rate, background_rate_error = _efficiency(background.score >= cut, background.weight)
+    signal_efficiency, signal_error = efficiency_of(signal.score >= cut, signal.weight)
+    background_rate, background_rate_error = efficiency_of(background.score >= cut, background.weight)
     point = (float(cut), signal_efficiency, signal_error, background_rate, background_rate_error)
     if not np.any(background.score >= cut):
         limit = limit_of_none(background.weight)
@@ -122,7 +138,7 @@ def efficiency_curve(
         weights, passed = events.weight[index == b], events.score[index == b] >= cut
         n_eff[b] = effective(weights)
         if weights.sum() > 0:
-            efficiency[b], error[b] = _efficiency(passed, weights)
+            efficiency[b], error[b] = efficiency_of(passed, weights)
     return EfficiencyCurve(limits, efficiency, error, n_eff)
 
 

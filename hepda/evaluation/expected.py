@@ -25,6 +25,7 @@ from hepda.results.evaluation import BinnedSignificance, FloatArray, Significanc
 
 _GROUPS, _WAYS = 5, 10  # in a cross-fit: number of groups of events, and number of random divisions that are averaged
 _OTHER = "background of the other domain"
+_SIGNAL, _UNMATCHED, _MATCHED = 0, 1, 2  # events of the source: background with or without a counterpart elsewhere
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,14 +282,12 @@ class _Above:
         self.cuts = cuts
         self.weight = np.asarray(experiment.weight, dtype=np.float64)
         signal = np.asarray(experiment.label) == 1
-        counterpart = ~signal
+        kind = np.where(signal, _SIGNAL, _MATCHED)
         if experiment.matched is not None:
-            counterpart = counterpart & np.asarray(experiment.matched, dtype=bool)
-        self.signal, self.background, self.matched = (np.flatnonzero(m) for m in (signal, ~signal, counterpart))
+            kind[~signal & ~np.asarray(experiment.matched, dtype=bool)] = _UNMATCHED
         self.other: FloatArray | None = None
         group = np.zeros(len(self.weight), np.intp) if groups is None else np.asarray(groups, dtype=np.intp)
         self.parts = int(group.max()) + 1
-        self._place = self._places(np.asarray(experiment.score, dtype=np.float64), group)
         if experiment.other_score is not None:
             other = sample(experiment.other_score, experiment.other_weight, _OTHER)
             self.other = other.weight
@@ -297,6 +296,8 @@ class _Above:
             )
             self.parts = max(self.parts, int(other_group.max()) + 1)
             self._other_place = self._places(other.score, other_group)
+        self._place = self._places(np.asarray(experiment.score, dtype=np.float64), group)
+        self._place += kind * (self.parts * (len(cuts) + 1))
 
     def _places(self, score: FloatArray, group: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return one number that encodes the group of an event and the number of cuts that it passes."""
@@ -305,19 +306,14 @@ class _Above:
     def yields(self, count: FloatArray | None = None, other_count: FloatArray | None = None) -> _Yields:
         """Return the yields [parts, m] above each cut of each part of the events, each event taken `count` times."""
         weight = self.weight if count is None else self.weight * count
-        square = weight * self.weight
-        signal, background, background2 = (
-            self._sums(self._place[rows], w[rows])
-            for rows, w in ((self.signal, weight), (self.background, weight), (self.background, square))
-        )
+        sums, squares = (self._sums(self._place, w, 3) for w in (weight, weight * self.weight))
+        background, background2 = (_above(x[_UNMATCHED] + x[_MATCHED]) for x in (sums, squares))
         counterpart = None
         if self.other is not None:
             other_weight = self.other if other_count is None else self.other * other_count
-            sides = ((self._place[self.matched], weight[self.matched]), (self._other_place, other_weight))
-            sums = [self._sums(*side) for side in sides]
-            totals = [self._totals(*side) for side in sides]
-            counterpart = _Counterpart(sums[0], sums[1], totals[0], totals[1])
-        return _Yields(self.cuts, signal, background, background2, counterpart)
+            both = sums[_MATCHED], self._sums(self._other_place, other_weight, 1)[0]
+            counterpart = _Counterpart(*map(_above, both), *(x.sum(axis=1, keepdims=True) for x in both))
+        return _Yields(self.cuts, _above(sums[_SIGNAL]), background, background2, counterpart)
 
     def replicas(self, number: int, seed: int) -> _Yields:
         """Return the yields [number, parts, m] of events with Poisson multiplicities."""
@@ -336,17 +332,16 @@ class _Above:
             counterpart = _Counterpart(*(np.stack([getattr(pair, name) for pair in pairs]) for name in names))
         return _Yields(self.cuts, signal, background, background2, counterpart)
 
-    def _totals(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
-        """Return the sums of weights of all events [parts, 1]."""
-        flat = np.bincount(place // (len(self.cuts) + 1), weights=weight, minlength=self.parts)
-        return np.asarray(flat, dtype=np.float64)[:, None]
+    def _sums(self, place: NDArray[np.intp], weight: FloatArray, kinds: int) -> FloatArray:
+        """Return the sums of weights [kinds, parts, m + 1] of the events that pass so many cuts."""
+        shape = (kinds, self.parts, len(self.cuts) + 1)
+        flat = np.bincount(place, weights=weight, minlength=int(np.prod(shape)))
+        return np.asarray(flat, dtype=np.float64).reshape(shape)
 
-    def _sums(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
-        """Return the sums of weights above each cut [parts, m]; exactly 0 where no event passes."""
-        width = len(self.cuts) + 1
-        flat = np.bincount(place, weights=weight, minlength=self.parts * width)
-        passed = np.cumsum(flat.reshape(self.parts, width)[:, ::-1], axis=1)[:, ::-1]
-        return np.asarray(passed[:, 1:], dtype=np.float64)
+
+def _above(sums: FloatArray) -> FloatArray:
+    """Return the sums above each cut [parts, m] from `_Above._sums`; exactly 0 where no event passes."""
+    return np.asarray(np.cumsum(sums[:, ::-1], axis=1)[:, ::-1][:, 1:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

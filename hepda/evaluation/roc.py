@@ -51,7 +51,13 @@ def roc_curve(
         points: curves with more points are thinned evenly in both efficiencies; every point kept is exact.
 
     """
-    value, signal, background = _group_sums(score, label, weight)
+    return _curve(*_group_sums(score, label, weight), points)
+
+
+def _curve(
+    value: FloatArray, signal: FloatArray, background: FloatArray, points: int = 2000
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return `roc_curve` from the sums of weights at rising scores."""
     threshold = np.concatenate([[np.inf], value[::-1]])
     passed_signal = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
     passed_background = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
@@ -97,12 +103,12 @@ def rocs(
     efficiencies = np.asarray(grid, dtype=np.float64)
     areas = _Areas.draw(scores, label, weight, replicas, seed, level, efficiencies)
     result = {}
-    for model, score in scores.items():
+    for model in scores:
         background, signal = areas.sums[model]
         band = _background_at(efficiencies, signal, background)
         low, high = np.nanquantile(areas.curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         difference = None if reference in (None, model) else areas.difference(model, str(reference))
-        curve = Roc(*roc_curve(score, label, weight), areas.interval(model), difference)
+        curve = Roc(*areas.curve[model], areas.interval(model), difference)
         result[model] = curve, RocBand(efficiencies, band, low, high, level)
     return result
 
@@ -112,6 +118,7 @@ class _Areas:
     """The AUC of each model: exact, from bins, and its replicas, which are the same for all models."""
 
     exact: Mapping[str, float]
+    curve: Mapping[str, tuple[FloatArray, FloatArray, FloatArray]]  # of all events, as `roc_curve`
     centre: Mapping[str, float]
     areas: Mapping[str, FloatArray]  # [replicas]
     curves: Mapping[str, FloatArray]  # [replicas, g], background efficiencies
@@ -143,8 +150,11 @@ class _Areas:
                     curves[model][r] = _background_at(grid, signal, background)
         sums = {m: b.sums(weights) for m, b in binned.items()}
         centre = {m: area(signal, background) for m, (background, signal) in sums.items()}
-        exact = {m: auc(s, label, weight) for m, s in scores.items()}
-        return cls(exact, centre, areas, curves, sums, level)
+        exact, curve = {}, {}
+        for model, score in scores.items():
+            value, *groups = _group_sums(score, label, weight)
+            exact[model], curve[model] = area(*groups), _curve(value, *groups)
+        return cls(exact, curve, centre, areas, curves, sums, level)
 
     def interval(self, model: str) -> Interval:
         """Return the AUC of a model with its interval."""
@@ -179,19 +189,33 @@ def _group_sums(
     """Return different scores [u], rising, and the sums of weights of signal [u] and background [u] at each."""
     signal, background = by_class(score, label, weight)
     values = np.concatenate([signal.score, background.score])
-    different, index = np.unique(values, return_inverse=True)
-    split = len(signal.score)
-    sums = [
-        np.bincount(part, weights=w, minlength=len(different))
-        for part, w in ((index[:split], signal.weight), (index[split:], background.weight))
-    ]
-    return different, np.asarray(sums[0]), np.asarray(sums[1])
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-np.inf))
+    signal_weight, background_weight = np.zeros(len(values)), np.zeros(len(values))
+    signal_weight[: len(signal.weight)] = signal.weight
+    background_weight[len(signal.weight) :] = background.weight
+    sums = [np.add.reduceat(weights[order], starts) for weights in (signal_weight, background_weight)]
+    return ordered[starts], np.asarray(sums[0]), np.asarray(sums[1])
 
 
 def area(signal: FloatArray, background: FloatArray) -> float:
     """Return the AUC from sums of weights [u] at rising scores: lower background counts one, equal one half."""
     below = np.cumsum(background) - 0.5 * background
     return float(np.dot(signal, below) / (signal.sum() * background.sum()))
+
+
+def areas_of(sums: FloatArray) -> FloatArray:
+    """Return the AUC [r] of replicas from sums [r, 2, bins] of background and signal; NaN where a sum is not positive.
+
+    It is that of `area`.
+    """
+    background, signal = sums[:, 0], sums[:, 1]
+    below = np.cumsum(background, axis=1) - 0.5 * background
+    totals = sums.sum(axis=2)
+    usable = (totals > 0).all(axis=1)
+    product = np.where(usable, totals.prod(axis=1), 1.0)
+    return np.asarray(np.where(usable, np.einsum("rb,rb->r", signal, below) / product, np.nan))
 
 
 def _background_at(efficiencies: FloatArray, signal: FloatArray, background: FloatArray) -> FloatArray:

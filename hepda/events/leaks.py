@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.evaluation.roc import auc
+from hepda.evaluation.roc import area
 from hepda.events.dataset.plan import ReadingPlan, make_plan
 from hepda.events.expressions.parser import Expression, dotted_name, needed_names
 from hepda.events.identifiers import ROLES, role_of
@@ -41,7 +41,7 @@ def leaks(spec: DatasetSpec, table: FeatureTable) -> list[str]:
     names = _by_name(spec, make_plan(spec))
     lines = []
     for i, feature in enumerate(table.names):
-        values = np.asarray(table.features[rows, i], dtype=np.float64)
+        values = np.asarray(table.features[rows, i])
         reasons = [*names.get(feature, ()), *compared.reasons(values)]
         if reasons:
             lines.append(
@@ -121,7 +121,7 @@ class _ComparedRows:
     def __init__(self, spec: DatasetSpec, table: FeatureTable, rows: NDArray[np.int64]) -> None:
         label, domain = table.label[rows], table.domain[rows]
         self.sample = table.sample[rows]
-        self.pairs: list[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]] = []
+        self.pairs: list[tuple[str, NDArray[np.intp], NDArray[np.intp]]] = []
         names = dict.fromkeys(name for model in spec.models.values() for name in model.samples)
         trained = table.of_samples(list(names))[rows]
         nominal = spec.domains[0]
@@ -142,16 +142,17 @@ class _ComparedRows:
 
     def _add(self, what: str, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> None:
         if min(int(first.sum()), int(second.sum())) >= FEWEST:
-            self.pairs.append((what, first, second))
+            self.pairs.append((what, np.flatnonzero(first), np.flatnonzero(second)))
 
-    def reasons(self, values: NDArray[np.float64]) -> Iterator[str]:
+    def reasons(self, values: NDArray[np.floating]) -> Iterator[str]:
         """Yield the reasons why a feature with these values [rows] is suspicious."""
         if values.min() == values.max():
             return  # a constant contains no information
-        for what, first, second in self.pairs:
-            area = _separation(values[first], values[second])
-            if area > TELLING:
-                yield f"separates {what} by itself (AUC {area:.4f})"
+        different, which = np.unique(values, return_inverse=True)  # sorted once for all pairs
+        for what, *sides in self.pairs:
+            separation = _separation(*(np.bincount(which[side], minlength=len(different)) for side in sides))
+            if separation > TELLING:
+                yield f"separates {what} by itself (AUC {separation:.4f})"
         parts = [values[self.sample == number] for number in np.unique(self.sample)]
         if all(part.min() == part.max() for part in parts):
             yield "has one value in each sample"
@@ -159,21 +160,26 @@ class _ComparedRows:
             yield "is an integer that never repeats within a sample, like an event number"
 
 
-def _separation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+def _separation(first: NDArray[np.intp], second: NDArray[np.intp]) -> float:
     """Return the AUC, at least 0.5, of the best classifier by one feature.
 
     If the feature has few different values, these may be ordered in any way.
+
+    Args:
+        first: number of events of one side at each value, rising [u].
+        second: the same of the other side [u].
+
     """
-    values = np.concatenate([first, second])
-    label = np.concatenate([np.ones(len(first)), np.zeros(len(second))])
-    different, which = np.unique(values, return_inverse=True)
-    if len(different) <= max(2, len(values) // 20):
-        values = (np.bincount(which, label) / np.bincount(which))[which]
-    area = auc(values, label)
-    return max(area, 1.0 - area)
+    events = first + second
+    present = events > 0
+    if np.count_nonzero(present) <= max(2, int(events.sum()) // 20):
+        _, rank = np.unique(first[present] / events[present], return_inverse=True)
+        first, second = (np.bincount(rank, weights=side[present]) for side in (first, second))
+    separation = area(first.astype(np.float64), second.astype(np.float64))
+    return max(separation, 1.0 - separation)
 
 
-def _never_repeats(values: NDArray[np.float64]) -> bool:
+def _never_repeats(values: NDArray[np.floating]) -> bool:
     """Return whether these are different integers.
 
     Features are float32, which rounds different numbers above 2**24 to the same value; this is taken into account.

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from hepda.evaluation.bootstrap import ScoreBins, poisson_counts
-from hepda.evaluation.roc import auc, rocs
+from hepda.evaluation import bootstrap
+from hepda.evaluation.bootstrap import ScoreBins, count_blocks, poisson_counts
+from hepda.evaluation.roc import area, areas_of, auc, rocs
 
 
 def test_counts_are_poisson_and_repeat_with_the_seed():
@@ -26,6 +27,24 @@ def test_bins_keep_every_weight_and_ties_together():
     for k in (10, 100, 200):
         passed = weight[(score >= bins.lower[k]) & (category == 1)].sum()
         assert sums[1, k:].sum() == pytest.approx(passed)
+
+
+def test_replicas_at_once_are_those_one_by_one(monkeypatch):
+    """In sorted order and in blocks of some replicas, with the same counts in one byte."""
+    generator = np.random.default_rng(2)
+    score, label = generator.normal(size=3000), generator.integers(0, 2, 3000)
+    weight = np.where(generator.random(3000) < 0.15, -1.0, 2.0)
+    bins = ScoreBins(score, label, 2, bins=100)
+    counts = np.stack(list(count_blocks(3000, 7, seed=5)))
+    drawn = list(poisson_counts(3000, 7, seed=5))
+    np.testing.assert_array_equal(counts, drawn)
+    each = [bins.sums(weight * count) for count in drawn]
+    monkeypatch.setattr(bootstrap, "_BLOCK", 6500)  # two at a time, and one
+    together = bins.replicas(weight, counts)
+    np.testing.assert_allclose(together, each, atol=1e-11)
+    np.testing.assert_allclose(areas_of(together), [area(signal, background) for background, signal in each])
+    together[3, 0] *= -1
+    assert np.isnan(areas_of(together)).tolist() == [False, False, False, True, False, False, False]
 
 
 def test_binned_replicas_err_by_less_than_the_intervals_rounding():

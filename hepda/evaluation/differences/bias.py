@@ -19,11 +19,12 @@ from hepda.evaluation.differences import distances
 from hepda.evaluation.differences.permutation import (
     STATISTICS,
     Permuted,
+    TwoSamples,
     permutation_tests,
     permute,
     same_generator_nulls,
 )
-from hepda.evaluation.efficiency import cut_at_efficiency, limit_of_none, weighted_efficiency
+from hepda.evaluation.efficiency import cuts_at_efficiencies, efficiency_of, limit_of_none
 from hepda.results.evaluation import BiasResult, EfficiencyShift, FloatArray, NullDistribution
 
 EFFICIENCIES = (0.1, 0.2, 0.3, 0.5, 0.7)
@@ -77,26 +78,78 @@ def compare(
         DataError: a sample is empty, has values that are not finite or has no positive sum of weights.
 
     """
-    source = sample(source_score, source_weight, f"{settings.class_name} of the source")
-    other = sample(other_score, other_weight, f"{settings.class_name} of the other domain")
-    limits = _equal_shares(source, 10) if settings.edges is None else bin_edges(settings.edges)
+    name = settings.class_name
+    return compare_models(
+        [
+            ModelScores(
+                sample(source_score, source_weight, f"{name} of the source"),
+                sample(other_score, other_weight, f"{name} of the other domain"),
+                None if signal_score is None else sample(signal_score, signal_weight, "signal of the source"),
+                None if settings.edges is None else bin_edges(settings.edges),
+            )
+        ],
+        settings,
+    )[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelScores:
+    """The scores of one model in a comparison of two domains.
+
+    signal: the source's signal, whose efficiency fixes the cuts of the efficiency shifts; None omits them. edges: as in
+    `BiasSettings`, which apply where this is None.
+    """
+
+    source: WeightedScores
+    other: WeightedScores
+    signal: WeightedScores | None = None
+    edges: FloatArray | None = None
+
+
+def compare_models(models: Sequence[ModelScores], settings: BiasSettings = DEFAULT) -> list[BiasResult]:
+    """Compare the score of one class between two domains by several models, of the same events.
+
+    The result of a model is that of `compare`; the random numbers are drawn once for all models.
+
+    Args:
+        models: the scores of each model.
+        settings: how the domains are compared.
+
+    """
+    pairs = [TwoSamples(m.source, m.other, _edges_of(m, settings)) for m in models]
+    permuted: Sequence[Permuted | None] = [None] * len(pairs)
+    if settings.permutations:
+        permuted = permute(
+            pairs, settings.permutations, settings.seed,
+            replicas=settings.null_replicas, bootstrap_seed=settings.seed + 2,
+        )  # fmt: skip
+    return [_compared(*of_model, settings) for of_model in zip(models, pairs, permuted, strict=True)]
+
+
+def _edges_of(model: ModelScores, settings: BiasSettings) -> FloatArray:
+    if model.edges is not None:
+        return model.edges
+    return _equal_shares(model.source, 10) if settings.edges is None else bin_edges(settings.edges)
+
+
+def _compared(model: ModelScores, pair: TwoSamples, permuted: Permuted | None, settings: BiasSettings) -> BiasResult:
+    """Return the comparison of one model."""
+    source, other, limits = pair.source, pair.other, pair.edges
     result = _distances(source, other, limits, settings.class_name)
-    permuted = permute(source, other, limits, settings.permutations, settings.seed) if settings.permutations else None
     nulls, why = _nulls(source, other, limits, settings, permuted)
     tests = {}
     if permuted is not None:
         exact = {name: getattr(result, name) for name in STATISTICS}
         drawn = permutation_tests(source, other, limits, exact, permuted=permuted)
         tests = {n: replace(t, null=nulls[n].quantile if n in nulls else None) for n, t in drawn.items()}
-    shifts: tuple[EfficiencyShift, ...] = ()
-    if signal_score is not None:
-        signal = sample(signal_score, signal_weight, "signal of the source")
-        shifts = tuple(shift(signal, source, other, e) for e in settings.efficiencies)
+    at_cuts: tuple[EfficiencyShift, ...] = ()
+    if model.signal is not None:
+        at_cuts = shifts(model.signal, source, other, settings.efficiencies)
     return replace(
         result,
         p_value=tests["ks"].p_value if tests else None,
         null=nulls.get("ks"),
-        efficiency_shift=shifts,
+        efficiency_shift=at_cuts,
         tests=tests,
         why=why if tests else "no permutations were requested",
     )
@@ -104,18 +157,18 @@ def compare(
 
 def _distances(source: WeightedScores, other: WeightedScores, edges: FloatArray, class_name: str) -> BiasResult:
     """Compute the five statistics, without the quantities that need random numbers."""
-    signed, location = distances.kolmogorov_smirnov(source, other)
+    cumulative = distances.cumulative_distances(source, other)
     squared, ndf = distances.chi2(source, other, edges)
     return BiasResult(
         class_name=class_name,
-        ks=abs(signed),
-        ks_signed=signed,
-        ks_location=location,
-        wasserstein=distances.wasserstein(source, other),
+        ks=abs(cumulative.ks_signed),
+        ks_signed=cumulative.ks_signed,
+        ks_location=cumulative.ks_location,
+        wasserstein=cumulative.wasserstein,
         chi2=squared,
         ndf=ndf,
         jensen_shannon=distances.jensen_shannon(source, other, edges),
-        energy=distances.energy_distance(source, other),
+        energy=cumulative.energy,
         n_eff_source=source.n_eff,
         n_eff_other=other.n_eff,
     )
@@ -154,14 +207,21 @@ def efficiency_shift(
     signal = sample(signal_score, signal_weight, "signal of the source")
     source = sample(source_score, source_weight, "the source")
     other = sample(other_score, other_weight, "the other domain")
-    return tuple(shift(signal, source, other, e) for e in efficiencies)
+    return shifts(signal, source, other, efficiencies)
 
 
-def shift(signal: WeightedScores, source: WeightedScores, other: WeightedScores, efficiency: float) -> EfficiencyShift:
-    """Compute one point of `efficiency_shift` from samples that are already checked."""
-    cut = cut_at_efficiency(signal.score, signal.weight, efficiency)
-    source_efficiency, source_error = weighted_efficiency(source.score >= cut, source.weight)
-    other_efficiency, other_error = weighted_efficiency(other.score >= cut, other.weight)
+def shifts(
+    signal: WeightedScores, source: WeightedScores, other: WeightedScores, efficiencies: Sequence[float]
+) -> tuple[EfficiencyShift, ...]:
+    """Compute `efficiency_shift` from samples that are already checked."""
+    cuts = cuts_at_efficiencies(signal, efficiencies)
+    return tuple(_shift(source, other, cut, e) for cut, e in zip(cuts, efficiencies, strict=True))
+
+
+def _shift(source: WeightedScores, other: WeightedScores, cut: float, efficiency: float) -> EfficiencyShift:
+    """Compute one point of `efficiency_shift`."""
+    source_efficiency, source_error = efficiency_of(source.score >= cut, source.weight)
+    other_efficiency, other_error = efficiency_of(other.score >= cut, other.weight)
     point = (efficiency, cut, source_efficiency, other_efficiency)
     if source_efficiency <= 0:
         return EfficiencyShift(*point, None, None, f"source efficiency {source_efficiency:.3g} at the cut: no ratio")

@@ -11,6 +11,7 @@ their units are those of the score.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,21 +33,46 @@ def cumulative_difference(source: WeightedScores, other: WeightedScores) -> tupl
     return score[last], difference
 
 
+@dataclass(frozen=True, slots=True)
+class CumulativeDistances:
+    """The distances that follow from the difference of the two cumulative distributions.
+
+    ks_signed: the difference where its absolute value is largest, at the score ks_location. wasserstein and energy: see
+    the functions of these names.
+    """
+
+    ks_signed: float
+    ks_location: float
+    wasserstein: float
+    energy: float
+
+
+def cumulative_distances(source: WeightedScores, other: WeightedScores) -> CumulativeDistances:
+    """Return the distances of `kolmogorov_smirnov`, `wasserstein` and `energy_distance` after one sort."""
+    score, difference = cumulative_difference(source, other)
+    at = int(np.argmax(np.abs(difference)))
+    width = np.diff(score)
+    return CumulativeDistances(
+        float(difference[at]),
+        float(score[at]),
+        float(np.dot(np.abs(difference[:-1]), width)),
+        float(np.sqrt(2 * np.dot(difference[:-1] ** 2, width))),
+    )
+
+
 def kolmogorov_smirnov(source: WeightedScores, other: WeightedScores) -> tuple[float, float]:
     """Return F_other - F_source where its absolute value is largest, and the score there.
 
     The KS statistic is the absolute value. The difference is positive if the other sample has lower scores. Without
     weights the absolute value is that of scipy's ks_2samp.
     """
-    score, difference = cumulative_difference(source, other)
-    at = int(np.argmax(np.abs(difference)))
-    return float(difference[at]), float(score[at])
+    distances = cumulative_distances(source, other)
+    return distances.ks_signed, distances.ks_location
 
 
 def wasserstein(source: WeightedScores, other: WeightedScores) -> float:
     """Return the Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score."""
-    score, difference = cumulative_difference(source, other)
-    return float(np.dot(np.abs(difference[:-1]), np.diff(score)))
+    return cumulative_distances(source, other).wasserstein
 
 
 def energy_distance(source: WeightedScores, other: WeightedScores) -> float:
@@ -54,8 +80,7 @@ def energy_distance(source: WeightedScores, other: WeightedScores) -> float:
 
     Its unit is the square root of the unit of the score.
     """
-    score, difference = cumulative_difference(source, other)
-    return float(np.sqrt(2 * np.dot(difference[:-1] ** 2, np.diff(score))))
+    return cumulative_distances(source, other).energy
 
 
 def chi2(source: WeightedScores, other: WeightedScores, edges: FloatArray) -> tuple[float | None, int]:

@@ -10,8 +10,9 @@ thousand quantile bins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,14 +28,23 @@ STATISTICS = ("ks", "wasserstein", "energy", "chi2", "jensen_shannon")
 _POWER = {"ks": 0.5, "wasserstein": 0.5, "energy": 0.5, "chi2": 0.0, "jensen_shannon": 1.0}
 
 
-class _Pool:
-    """Events in fine bins, sorted, so that any division into two samples is compared in one pass over them."""
+_BLOCK = 250_000
+"""Number of events times replicas that are computed at once: temporary arrays stay in the cache of a core, or near."""
 
-    def __init__(self, score: FloatArray, weight: FloatArray, edges: FloatArray, bins: int = 2048):
+
+class _Pool:
+    """Two samples in fine bins, sorted, so that any division of their events is compared in one pass over them."""
+
+    def __init__(self, source: WeightedScores, other: WeightedScores, edges: FloatArray, bins: int = 2048):
+        score = np.concatenate([source.score, other.score])
         order = np.argsort(score, kind="stable")
         ordered = score[order]
-        self.order = order  # positions in the caller's events
-        self.weight, self.weight2 = weight[order], weight[order] ** 2
+        self.size = len(source.score)
+        self.first = np.asarray(order < self.size)  # [n], sorted by score: whether an event is of the source
+        # In units of the mean weight: exchanging labels must not mix normalisations.
+        scaled = [s.weight * (len(s.weight) / s.sumw) for s in (source, other)]
+        self.weight = np.concatenate(scaled)[order]
+        self.weight2 = self.weight**2
         limits = np.concatenate([edges[1:-1], ordered[np.linspace(0, len(order) - 1, bins).astype(np.intp)]])
         different = np.flatnonzero(np.diff(ordered, prepend=-np.inf))
         if len(different) > bins:  # a bin begins at the first event at or above each limit; none is empty
@@ -44,113 +54,141 @@ class _Pool:
         self._width = np.diff(ordered[different])
         coarse = np.searchsorted(edges[1:-1], ordered[different], side="right")
         self._coarse = np.flatnonzero(np.diff(coarse, prepend=-1))
-        self._total, self._total2 = self._sums(np.ones(len(order)))
+        self._coarse_starts = different[self._coarse]
+        self._total = np.add.reduceat(self.weight, self._starts)
+        self._total2 = np.add.reduceat(self.weight2, self._coarse_starts)
+        self._sides = self.weight * self.first, self.weight * ~self.first
+        self._centre = self._difference(np.ones((1, len(order))))[0]
 
-    def _sums(self, chosen: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return (
-            np.add.reduceat(self.weight * chosen, self._starts),
-            np.add.reduceat(self.weight2 * chosen, self._starts),
-        )
-
-    def statistics(self, chosen: BoolArray) -> tuple[dict[str, float], float]:
-        """Return the statistics between the selected events [n] (sorted by score) and the rest, and n_eff of the pair.
+    def statistics(self, chosen: FloatArray) -> tuple[dict[str, FloatArray], FloatArray]:
+        """Return the statistics [r] between the selected events and the rest, and n_eff of the pairs [r].
 
         All are NaN, with n_eff 0, if a part has no positive sum of weights.
-        """
-        first, first2 = self._sums(chosen.astype(np.float64))
-        return self._compare(first, first2, self._total - first, self._total2 - first2)
-
-    def bootstrap(self, first: BoolArray, replicas: int, seed: int) -> dict[str, FloatArray]:
-        """Return statistics [replicas] of the resampled difference between two samples minus the observed difference.
-
-        Every event is taken a Poisson(1) number of times, with its weight.
-        The result is NaN where a sample has no positive sum of weights.
 
         Args:
-            first: mask [n] of the events of the first sample.
-            replicas: number of replicas.
-            seed: seed of the resampling.
+            chosen: 1 for each selected event, sorted by score, and 0 for the others [r, n].
 
         """
-        in_first = first.astype(np.float64)
-        centre = self._difference(in_first, 1 - in_first)
-        drawn = {name: np.full(replicas, np.nan) for name in ("ks", "wasserstein", "energy")}
-        for r, count in enumerate(poisson_counts(len(self.order), replicas, seed)):
-            moved = self._difference(in_first * count, (1 - in_first) * count)
-            if moved is None or centre is None:
-                continue
-            step = moved - centre
-            drawn["ks"][r] = np.max(np.abs(step), initial=0.0)
-            drawn["wasserstein"][r] = np.dot(np.abs(step), self._width)
-            drawn["energy"][r] = np.sqrt(2 * np.dot(step**2, self._width))
-        return drawn
+        first = np.add.reduceat(self.weight * chosen, self._starts, axis=1)
+        first2 = np.add.reduceat(self.weight2 * chosen, self._coarse_starts, axis=1)
+        second, second2 = self._total - first, self._total2 - first2
+        totals = first.sum(axis=1), second.sum(axis=1)
+        good = (totals[0] > 0) & (totals[1] > 0)
+        norm, norm_second = (np.where(good, total, 1.0)[:, None] for total in totals)
+        spread = first2.sum(axis=1) / norm[:, 0] ** 2 + second2.sum(axis=1) / norm_second[:, 0] ** 2
+        step = np.cumsum(second / norm_second - first / norm, axis=1)[:, :-1]
+        coarse = [np.add.reduceat(x, self._coarse, axis=1) for x in (first, second)]
+        result = self._distances(step)
+        result["chi2"], result["jensen_shannon"] = np.full((2, len(chosen)), np.nan)
+        for r in np.flatnonzero(good):
+            squared = chi2_of(coarse[0][r], first2[r], coarse[1][r], second2[r])[0]
+            divergence = jensen_shannon_of(coarse[0][r], coarse[1][r])
+            result["chi2"][r] = np.nan if squared is None else squared
+            result["jensen_shannon"][r] = np.nan if divergence is None else divergence
+        statistics = {name: np.where(good, values, np.nan) for name, values in result.items()}
+        return statistics, np.where(good, 1 / np.where(good, spread, 1.0), 0.0)
 
-    def _difference(self, first: FloatArray, second: FloatArray) -> FloatArray | None:
-        """Return F_second - F_first at the limits of the bins, for events with these multiplicities [n]."""
-        sums = [np.add.reduceat(self.weight * count, self._starts) for count in (first, second)]
-        totals = [part.sum() for part in sums]
-        if min(totals) <= 0:
-            return None
-        return np.cumsum(sums[1] / totals[1] - sums[0] / totals[0])[:-1]
+    def resampled(self, counts: FloatArray) -> dict[str, FloatArray]:
+        """Return statistics [r] of the resampled difference between the two samples minus the observed difference.
 
-    def _compare(
-        self, first: FloatArray, first2: FloatArray, second: FloatArray, second2: FloatArray
-    ) -> tuple[dict[str, float], float]:
-        total, total_second = first.sum(), second.sum()
-        if total <= 0 or total_second <= 0:
-            return dict.fromkeys(STATISTICS, np.nan), 0.0
-        pair = 1 / (first2.sum() / total**2 + second2.sum() / total_second**2)
-        step = np.cumsum(second / total_second - first / total)[:-1]
-        coarse = [np.add.reduceat(x, self._coarse) for x in (first, first2, second, second2)]
-        divergence = jensen_shannon_of(coarse[0], coarse[2])
-        squared = chi2_of(*coarse)[0]
+        They are NaN where a sample has no positive sum of weights.
+
+        Args:
+            counts: how often each event, sorted by score, is taken [r, n].
+
+        """
+        return self._distances(self._difference(counts) - self._centre)
+
+    def _distances(self, step: FloatArray) -> dict[str, FloatArray]:
+        """Return KS, Wasserstein and energy [r] of differences of cumulative distributions [r, limits]."""
+        size = np.abs(step)
         return {
-            "ks": float(np.max(np.abs(step), initial=0.0)),
-            "wasserstein": float(np.dot(np.abs(step), self._width)),
-            "energy": float(np.sqrt(2 * np.dot(step**2, self._width))),
-            "chi2": np.nan if squared is None else squared,
-            "jensen_shannon": np.nan if divergence is None else divergence,
-        }, float(pair)
+            "ks": np.max(size, axis=1, initial=0.0),
+            "wasserstein": size @ self._width,
+            "energy": np.sqrt(2 * (np.square(step) @ self._width)),
+        }
+
+    def _difference(self, counts: FloatArray) -> FloatArray:
+        """Return F_second - F_first at the limits of the bins [r, limits], for events with multiplicities [r, n]."""
+        sums = [np.add.reduceat(weight * counts, self._starts, axis=1) for weight in self._sides]
+        totals = [part.sum(axis=1, keepdims=True) for part in sums]
+        good = (totals[0] > 0) & (totals[1] > 0)
+        shares = [part / np.where(good, total, np.nan) for part, total in zip(sums, totals, strict=True)]
+        return np.asarray(np.cumsum(shares[1] - shares[0], axis=1)[:, :-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Permuted:
     """Scaled statistics of two samples, as observed and after each random exchange of their labels."""
 
-    pool: _Pool
-    first: BoolArray  # [n], over the events of both samples sorted by score: whether an event is of the source
     observed: Mapping[str, float]
     pair: float  # n_eff of the pair
     drawn: Mapping[str, FloatArray]  # [permutations]
+    resampled: Mapping[str, FloatArray]  # [replicas], not scaled: the bootstrap about the observed difference
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwoSamples:
+    """The two samples of one model that are compared, and the edges [b + 1] of the bins of chi2 and Jensen-Shannon."""
+
+    source: WeightedScores
+    other: WeightedScores
+    edges: FloatArray
 
 
 def permute(
-    source: WeightedScores, other: WeightedScores, edges: ArrayLike, permutations: int = 200, seed: int = 0
-) -> Permuted:
-    """Exchange the labels of two samples `permutations` times.
+    pairs: Sequence[TwoSamples],
+    permutations: int = 200,
+    seed: int = 0,
+    *,
+    replicas: int = 0,
+    bootstrap_seed: int = 0,
+) -> list[Permuted]:
+    """Exchange the labels of two samples `permutations` times, and resample them `replicas` times.
+
+    The pairs are the same events with the scores of several models: random numbers are drawn once for all, and the
+    memory does not grow with the number of permutations.
 
     Args:
-        source: the sample of the source.
-        other: the sample of the other domain.
-        edges: edges of the bins of chi2 and Jensen-Shannon [b + 1].
+        pairs: the two samples of each model, of the same sizes.
         permutations: number of permutations.
         seed: seed of the permutations.
+        replicas: number of replicas of a bootstrap, in which every event is taken a Poisson(1) number of times.
+        bootstrap_seed: seed of the bootstrap.
 
     """
     if permutations < 1:
         raise ValueError(f"a permutation test needs at least one permutation, not {permutations}")
-    # In units of the mean weight: exchanging labels must not mix normalisations.
-    parts = [s.weight * (len(s.weight) / s.sumw) for s in (source, other)]
-    pool = _Pool(np.concatenate([source.score, other.score]), np.concatenate(parts), bin_edges(edges))
-    first = np.asarray(pool.order < len(source.score))
-    values, pair = pool.statistics(first)
+    pools = [_Pool(pair.source, pair.other, bin_edges(pair.edges)) for pair in pairs]
+    events, size = len(pools[0].weight), pools[0].size
+    if any((len(pool.weight), pool.size) != (events, size) for pool in pools):
+        raise ValueError("the samples that are permuted together have different sizes")
     generator = np.random.default_rng(seed)
-    drawn = {name: np.empty(permutations) for name in STATISTICS}
-    for r in range(permutations):
-        scaled = _scaled(*pool.statistics(_subset(len(pool.order), len(source.score), generator)))
-        for name in STATISTICS:
-            drawn[name][r] = scaled[name]
-    return Permuted(pool, first, _scaled(values, pair), pair, drawn)
+    masks = (_subset(events, size, generator).astype(np.float64) for _ in range(permutations))
+    drawn: list[list[dict[str, FloatArray]]] = [[] for _ in pools]
+    for block in _blocks(masks, events):
+        for pool, parts in zip(pools, drawn, strict=True):
+            parts.append(_scaled(*pool.statistics(block)))
+    moved: list[list[dict[str, FloatArray]]] = [[] for _ in pools]
+    for block in _blocks(poisson_counts(events, replicas, bootstrap_seed), events):
+        for pool, parts in zip(pools, moved, strict=True):
+            parts.append(pool.resampled(block))
+    result = []
+    for pool, of_labels, of_events in zip(pools, drawn, moved, strict=True):
+        values, pair = pool.statistics(pool.first[None].astype(np.float64))
+        observed = {name: float(value[0]) for name, value in _scaled(values, pair).items()}
+        result.append(Permuted(observed, float(pair[0]), _joined(of_labels), _joined(of_events)))
+    return result
+
+
+def _blocks(rows: Iterator[FloatArray], events: int) -> Iterator[FloatArray]:
+    """Yield arrays [r, n] of rows [n]; a block has at most _BLOCK numbers, or one row."""
+    while block := list(islice(rows, max(1, _BLOCK // events))):
+        yield np.stack(block)
+
+
+def _joined(parts: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 def permutation_tests(
@@ -177,7 +215,8 @@ def permutation_tests(
         permuted: result of `permute` for these samples, if it is available already.
 
     """
-    labels_exchanged = permuted or permute(source, other, edges, permutations, seed)
+    pair = TwoSamples(source, other, bin_edges(edges))
+    labels_exchanged = permuted or permute([pair], permutations, seed)[0]
     tests = {}
     for name in STATISTICS:
         drawn, observed = labels_exchanged.drawn[name], labels_exchanged.observed[name]
@@ -206,7 +245,7 @@ def _subset(events: int, size: int, generator: np.random.Generator) -> BoolArray
     return chosen
 
 
-def _scaled(values: dict[str, float], pair: float) -> dict[str, float]:
+def _scaled(values: Mapping[str, FloatArray], pair: FloatArray) -> dict[str, FloatArray]:
     return {name: value * pair ** _POWER[name] for name, value in values.items()}
 
 
@@ -237,7 +276,7 @@ def same_generator_nulls(
         replicas: number of replicas.
         level: level of the quantile.
         seed: seed of permutations and bootstrap.
-        permuted: result of `permute` for these samples, if it is available already.
+        permuted: result of `permute` for these samples, with replicas of the bootstrap, if it is available already.
 
     Raises:
         DataError: the samples are too small.
@@ -245,10 +284,10 @@ def same_generator_nulls(
     """
     if replicas < 2 or not 0 < level < 1:
         raise ValueError("a null distribution needs two replicas or more and a level in (0, 1)")
-    labels_exchanged = permuted or permute(source, other, edges, replicas, seed)
+    pair = TwoSamples(source, other, bin_edges(edges))
+    labels_exchanged = permuted or permute([pair], replicas, seed, replicas=replicas, bootstrap_seed=seed + 1)[0]
     values = {name: [drawn / labels_exchanged.pair ** _POWER[name]] for name, drawn in labels_exchanged.drawn.items()}
-    resampled = labels_exchanged.pool.bootstrap(labels_exchanged.first, replicas, seed + 1)
-    for name, drawn in resampled.items():
+    for name, drawn in labels_exchanged.resampled.items():
         values[name].append(drawn)
     nulls = {}
     for name, both in values.items():

@@ -8,7 +8,7 @@ indistinguishable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
 from hepda.evaluation.arrays import Labels, Matrix, Scorer, vector
-from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
-from hepda.evaluation.roc import area, auc
+from hepda.evaluation.bootstrap import Counts, ScoreBins, check_bootstrap, count_blocks, interval
+from hepda.evaluation.roc import area, areas_of, auc
 from hepda.results.evaluation import FeatureImportance, FloatArray, InputRemoval, Interval, ProbeResult
 
 Kind = Literal["bdt", "mlp"]
@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = ("bdt", "mlp")
 class ProbeSettings:
     """How probes are fitted and evaluated.
 
-    kind: "bdt" for scikit-learn's histogram boosting, "mlp" for two hidden layers of 32 nodes in torch; folds: number
+    kind: "bdt" for boosted trees of three levels, "mlp" for two hidden layers of 32 nodes; folds: number
     of folds, drawn at random; max_events: a domain with more events is thinned at random to this number, None keeps
     all; replicas: number of bootstrap replicas; level: coverage of the interval; seed: of folds, thinning, fits and
     bootstrap.
@@ -58,13 +58,127 @@ DEFAULT = ProbeSettings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Events:
-    """Both domains stacked; the other domain has label 1. `weight` sums to 1 in each domain."""
+class ProbeSample:
+    """The events that probes of two domains are fitted to and evaluated on, drawn once for all representations.
 
-    features: Matrix  # [n, k]
+    Both domains are stacked; the other domain has label 1. `weight` sums to 1 in each domain.
+    """
+
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]]  # of the source and of the other domain
     label: Labels  # [n]
     weight: FloatArray  # [n], signed
     fold: NDArray[np.intp]  # [n]
+    settings: ProbeSettings
+    counts: Counts  # [replicas, n], multiplicities of the events in the replicas
+
+    @classmethod
+    def draw(cls, source_weight: ArrayLike, other_weight: ArrayLike, settings: ProbeSettings) -> ProbeSample:
+        """Draw the events, at most `max_events` of each domain, their folds and the replicas.
+
+        Args:
+            source_weight: signed weights of the source [n].
+            other_weight: signed weights of the other domain [m].
+            settings: numbers of events, folds and replicas, and the seed.
+
+        Raises:
+            DataError: a domain, or a fold of one, has no positive sum of weights.
+
+        """
+        generator = np.random.default_rng(settings.seed)
+        rows, weights = [], []
+        for values, name in ((source_weight, "source"), (other_weight, "other domain")):
+            weight = vector(values, f"weight of {name}")
+            chosen = np.arange(len(weight))
+            if settings.max_events is not None and len(weight) > settings.max_events:
+                chosen = np.sort(generator.choice(len(weight), settings.max_events, replace=False))
+            weight = weight[chosen]
+            if weight.sum() <= 0:
+                raise DataError(f"the weights of the {name} sum to {weight.sum():.4g}; a probe needs a positive sum")
+            rows.append(chosen)
+            weights.append(weight / weight.sum())
+        label = np.repeat(np.array([0, 1], dtype=np.int8), [len(chosen) for chosen in rows])
+        fold = np.concatenate([generator.permutation(len(chosen)) % settings.folds for chosen in rows])
+        weight = np.concatenate(weights)
+        for f in range(settings.folds):
+            for domain in (0, 1):
+                if weight[(fold == f) & (label == domain)].sum() <= 0:
+                    name = ("source", "other")[domain]
+                    raise DataError(
+                        f"fold {f} of {settings.folds} has no positive sum of weights of the {name} domain; "
+                        "a probe needs both domains in two folds or more"
+                    )
+        counts = np.stack(list(count_blocks(len(label), settings.replicas, settings.seed)))
+        return cls((rows[0], rows[1]), label, weight, fold.astype(np.intp), settings, counts)
+
+    def features(self, source: ArrayLike, other: ArrayLike) -> Matrix:
+        """Return the values [n, k] of the drawn events from those of all events of both domains.
+
+        Raises:
+            DataError: there are no values, or some are not finite.
+            ValueError: the numbers of columns differ.
+
+        """
+        parts = [_checked(values, name) for values, name in ((source, "source"), (other, "other domain"))]
+        return self.stacked(*(part[rows] for part, rows in zip(parts, self.rows, strict=True)))
+
+    def stacked(self, source: ArrayLike, other: ArrayLike) -> Matrix:
+        """Return the values [n, k] of the drawn events from those of the drawn events of each domain."""
+        parts = [_checked(values, name) for values, name in ((source, "source"), (other, "other domain"))]
+        if parts[0].shape[1] != parts[1].shape[1]:
+            raise ValueError(f"{parts[0].shape[1]} columns of the source, {parts[1].shape[1]} of the other domain")
+        return np.concatenate(parts)
+
+    def probe(self, features: Matrix, kind: Kind, *, representation: str, class_name: str) -> ProbeResult:
+        """Return the AUC with which a new classifier separates the domains, as `probe` does.
+
+        Args:
+            features: values [n, k] of the drawn events.
+            kind: the classifier.
+            representation: name of the representation in the result.
+            class_name: name of the class in the result.
+
+        """
+        scores = np.zeros(len(self.label))
+        for fold, scorer in self.fits(features, kind):
+            in_fold = self.fold == fold
+            scores[in_fold] = scorer(features[in_fold])
+        value, centre, drawn = self._mean_auc(scores)
+        drawn = centre + np.sqrt(2.0) * (drawn - centre)
+        return ProbeResult(
+            representation=representation,
+            kind=kind,
+            class_name=class_name,
+            auc=interval(value, centre, drawn, self.settings.level),
+            folds=self.settings.folds,
+            events_source=len(self.rows[0]),
+            events_other=len(self.rows[1]),
+        )
+
+    def fits(self, features: Matrix, kind: Kind) -> Iterator[tuple[int, Scorer]]:
+        """Fit, for each fold, a scorer to the other folds with |w|, both domains having equal sums."""
+        from hepda.evaluation.differences.probe_models import fit_bdt, fit_mlp
+
+        fitter = fit_bdt if kind == "bdt" else fit_mlp
+        for fold in range(self.settings.folds):
+            used = self.fold != fold
+            label, weight = self.label[used], np.abs(self.weight[used])
+            for domain in (0, 1):
+                weight[label == domain] *= 0.5 * len(weight) / weight[label == domain].sum()
+            yield fold, fitter(features[used], label, weight, self.settings.seed + fold)
+
+    def _mean_auc(self, scores: FloatArray) -> tuple[float, float, FloatArray]:
+        """Return the mean over folds of the AUC: exact, from bins, and its bootstrap replicas from bins [replicas]."""
+        folds = self.settings.folds
+        value, centre, drawn = 0.0, 0.0, np.zeros(len(self.counts))
+        for fold in range(folds):
+            rows = np.flatnonzero(self.fold == fold)
+            label, weight = self.label[rows], self.weight[rows]
+            bins = ScoreBins(scores[rows], label.astype(np.intp), 2, bins=1024)
+            value += auc(scores[rows], label, weight) / folds
+            source, other = bins.sums(weight)
+            centre += area(other, source) / folds
+            drawn += areas_of(bins.replicas(weight, self.counts[:, rows])) / folds
+        return value, centre, drawn
 
 
 def probe(
@@ -102,22 +216,9 @@ def probe(
         ValueError: the numbers of columns differ.
 
     """
-    events = _stack((source, source_weight), (other, other_weight), settings, np.random.default_rng(settings.seed))
-    scores = np.zeros(len(events.label))
-    for fold, scorer in _fits(events, settings):
-        in_fold = events.fold == fold
-        scores[in_fold] = scorer(events.features[in_fold])
-    value, centre, drawn = _mean_auc(events, scores, settings)
-    drawn = centre + np.sqrt(2.0) * (drawn - centre)
-    return ProbeResult(
-        representation=representation,
-        kind=settings.kind,
-        class_name=class_name,
-        auc=interval(value, centre, drawn, settings.level),
-        folds=settings.folds,
-        events_source=int(np.sum(events.label == 0)),
-        events_other=int(np.sum(events.label == 1)),
-    )
+    sample = _sample_of(source, other, source_weight, other_weight, settings)
+    features = sample.features(source, other)
+    return sample.probe(features, settings.kind, representation=representation, class_name=class_name)
 
 
 def permutation_importance(
@@ -144,22 +245,24 @@ def permutation_importance(
         settings: how the probes are fitted.
 
     """
-    generator = np.random.default_rng(settings.seed)
-    events = _stack((source, source_weight), (other, other_weight), settings, generator)
-    columns = events.features.shape[1]
+    sample = _sample_of(source, other, source_weight, other_weight, settings)
+    features = sample.features(source, other)
+    columns = features.shape[1]
     if len(names) != columns:
         raise ValueError(f"{len(names)} names for {columns} columns")
+    generator = np.random.default_rng([settings.seed, 1])
     mean_auc, drops = 0.0, np.zeros((repeats, columns))
-    for fold, scorer in _fits(events, settings):
-        in_fold = events.fold == fold
-        features, label, weight = events.features[in_fold], events.label[in_fold], events.weight[in_fold]
-        full_auc = auc(scorer(features), label, weight)
+    for fold, scorer in sample.fits(features, settings.kind):
+        in_fold = sample.fold == fold
+        held_out, label, weight = features[in_fold], sample.label[in_fold], sample.weight[in_fold]
+        full_auc = auc(scorer(held_out), label, weight)
         mean_auc += full_auc / settings.folds
+        shuffled = held_out.copy()
         for r in range(repeats):
             for c in range(columns):
-                shuffled = features.copy()
-                shuffled[:, c] = generator.permutation(shuffled[:, c])
+                shuffled[:, c] = generator.permutation(held_out[:, c])
                 drops[r, c] += (full_auc - auc(scorer(shuffled), label, weight)) / settings.folds
+                shuffled[:, c] = held_out[:, c]
     order = np.argsort(drops.mean(axis=0))[::-1]
     error = drops.std(axis=0, ddof=1) if repeats > 1 else np.zeros(columns)
     return FeatureImportance(tuple(names[i] for i in order), drops.mean(axis=0)[order], error[order], mean_auc)
@@ -195,95 +298,42 @@ def removal(
     """
     used_counts = [count for count in sorted({0, *counts}) if count < len(names)]
     aucs: dict[str, list[Interval]] = {"domains": [], "classes": []}
-    for count in used_counts:
-        columns = [column for column, name in enumerate(names) if name not in order[:count]]
-        for what, (first, second, first_weight, second_weight) in (("domains", domains), ("classes", classes)):
-            sides = (np.asarray(first)[:, columns], np.asarray(second)[:, columns], first_weight, second_weight)
-            aucs[what].append(probe(*sides, settings=settings).auc)
+    for what, (first, second, *weights) in (("domains", domains), ("classes", classes)):
+        sample = _sample_of(first, second, weights[0], weights[1], settings)
+        features = sample.features(first, second)
+        for count in used_counts:
+            columns = [column for column, name in enumerate(names) if name not in order[:count]]
+            probed = sample.probe(features[:, columns], settings.kind, representation="inputs", class_name=what)
+            aucs[what].append(probed.auc)
     return InputRemoval(
         tuple(order[: used_counts[-1]]), tuple(used_counts), tuple(aucs["domains"]), tuple(aucs["classes"])
     )
 
 
-def _stack(
-    source: tuple[ArrayLike, ArrayLike | None],
-    other: tuple[ArrayLike, ArrayLike | None],
+def _sample_of(
+    source: ArrayLike,
+    other: ArrayLike,
+    source_weight: ArrayLike | None,
+    other_weight: ArrayLike | None,
     settings: ProbeSettings,
-    generator: np.random.Generator,
-) -> _Events:
-    parts = [_domain(*d, w, settings.max_events, generator) for d, w in ((source, "source"), (other, "other domain"))]
-    if parts[0][0].shape[1] != parts[1][0].shape[1]:
-        raise ValueError(f"{parts[0][0].shape[1]} columns of the source, {parts[1][0].shape[1]} of the other domain")
-    label = np.repeat(np.array([0, 1], dtype=np.int8), [len(p[0]) for p in parts])
-    fold = np.concatenate([generator.permutation(len(p[0])) % settings.folds for p in parts])
-    weight = np.concatenate([p[1] for p in parts])
-    for f in range(settings.folds):
-        for domain in (0, 1):
-            if weight[(fold == f) & (label == domain)].sum() <= 0:
-                name = ("source", "other")[domain]
-                raise DataError(
-                    f"fold {f} of {settings.folds} has no positive sum of weights of the {name} domain; "
-                    "a probe needs both domains in two folds or more"
-                )
-    return _Events(np.concatenate([p[0] for p in parts]), label, weight, fold.astype(np.intp))
+) -> ProbeSample:
+    """Draw the events of a probe from all events of both domains; weights of None are ones."""
+    sides = ((source, source_weight, "source"), (other, other_weight, "other domain"))
+    lengths = [len(_checked(values, name)) for values, _, name in sides]
+    weights = [
+        np.ones(length) if weight is None else vector(weight, f"weight of {name}", length)
+        for length, (_, weight, name) in zip(lengths, sides, strict=True)
+    ]
+    return ProbeSample.draw(weights[0], weights[1], settings)
 
 
-def _domain(
-    values: ArrayLike,
-    weight: ArrayLike | None,
-    name: str,
-    max_events: int | None,
-    generator: np.random.Generator,
-) -> tuple[Matrix, FloatArray]:
-    """Return features [n, k] and weights of unit sum [n] of one domain, thinned to max_events."""
+def _checked(values: ArrayLike, name: str) -> Matrix:
+    """Return the values of a domain as finite numbers [n, k]."""
     features = np.asarray(values, dtype=np.float32)
     features = features[:, None] if features.ndim == 1 else features
     if features.ndim != 2 or features.size == 0:
         raise DataError(f"the representation of the {name} has shape {features.shape}; [events, columns] is needed")
-    bad = int(np.sum(~np.isfinite(features).all(axis=1)))
-    if bad:
+    if not np.isfinite(features).all():
+        bad = int(np.sum(~np.isfinite(features).all(axis=1)))
         raise DataError(f"{bad} of {len(features)} events of the {name} have values that are not finite")
-    n = len(features)
-    weights = np.ones(n) if weight is None else vector(weight, f"weight of {name}", n)
-    if max_events is not None and n > max_events:
-        chosen = np.sort(generator.choice(n, max_events, replace=False))
-        features, weights = features[chosen], weights[chosen]
-    if weights.sum() <= 0:
-        raise DataError(f"the weights of the {name} sum to {weights.sum():.4g}; a probe needs a positive sum")
-    return features, weights / weights.sum()
-
-
-def _fits(events: _Events, settings: ProbeSettings) -> list[tuple[int, Scorer]]:
-    """Fit, for each fold, a scorer to the other folds with |w|, both domains having equal sums."""
-    from hepda.evaluation.differences.probe_models import fit_bdt, fit_mlp
-
-    fitter = fit_bdt if settings.kind == "bdt" else fit_mlp
-    fits = []
-    for fold in range(settings.folds):
-        used = events.fold != fold
-        label, weight = events.label[used], np.abs(events.weight[used])
-        for domain in (0, 1):
-            weight[label == domain] *= 0.5 * len(weight) / weight[label == domain].sum()
-        fits.append((fold, fitter(events.features[used], label, weight, settings.seed + fold)))
-    return fits
-
-
-def _mean_auc(events: _Events, scores: FloatArray, settings: ProbeSettings) -> tuple[float, float, FloatArray]:
-    """Return the mean over folds of the AUC: exact, from bins, and its bootstrap replicas from bins [replicas]."""
-    binned = []
-    value = 0.0
-    for f in range(settings.folds):
-        rows = np.flatnonzero(events.fold == f)
-        category = events.label[rows].astype(np.intp)
-        binned.append((rows, ScoreBins(scores[rows], category, 2, bins=1024)))
-        value += auc(scores[rows], events.label[rows], events.weight[rows]) / settings.folds
-
-    def mean(weight: FloatArray) -> float:
-        areas = []
-        for rows, bins in binned:
-            source, other = bins.sums(weight[rows])
-            areas.append(area(other, source) if source.sum() > 0 and other.sum() > 0 else np.nan)
-        return float(np.mean(areas))
-
-    counts = poisson_counts(len(scores), settings.replicas, settings.seed)
-    return value, mean(events.weight), np.array([mean(events.weight * c) for c in counts])
+    return features

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import WeightedScores, sample, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
-from hepda.evaluation.differences.bias import shift
+from hepda.evaluation.differences.bias import shifts
 from hepda.results.evaluation import EfficiencyShift, FloatArray, Interval, ShiftRatio
 
 TAIL = (0.3, 0.2, 0.1)
@@ -128,7 +128,7 @@ def shift_ratios(
     centre = {m: _binned_shifts(b.sums(events.weight), events, efficiencies) for m, b in binned.items()}
     ratios: dict[str, dict[str, tuple[ShiftRatio, ...]]] = {m: {} for m in models if m != baseline}
     for o, other in enumerate(events.others):
-        exact = {m: [_exact(s, events, other, e) for e in efficiencies] for m, s in models.items()}
+        exact = {m: _exact(s, events, other, efficiencies) for m, s in models.items()}
         for m, by_domain in ratios.items():
             by_domain[other] = tuple(
                 _ratio(
@@ -190,33 +190,35 @@ def _select(
     return used, _Events(weights[used], category[used], rows, signal, first, tuple(map(str, others)))
 
 
-def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) -> EfficiencyShift:
+def _exact(
+    score: FloatArray, events: _Events, other: str, efficiencies: Sequence[float]
+) -> tuple[EfficiencyShift, ...]:
     def part(categories: Sequence[int]) -> WeightedScores:
         mask = np.isin(events.category, categories)
         return WeightedScores(score[mask], events.weight[mask])
 
-    return shift(part(events.signal), part(events.rows[other]), part([events.category_of(other)]), efficiency)
+    return shifts(part(events.signal), part(events.rows[other]), part([events.category_of(other)]), efficiencies)
 
 
 def _binned_shifts(sums: FloatArray, events: _Events, efficiencies: Sequence[float]) -> FloatArray:
     """Return shifts [others, efficiencies] from sums [categories, bins]; NaN where they are undefined."""
     passing = np.cumsum(sums[:, ::-1], axis=1)
-    shifts = np.full((len(events.others), len(efficiencies)), np.nan)
+    result = np.full((len(events.others), len(efficiencies)), np.nan)
     signal = passing[list(events.signal)].sum(axis=0)
     if signal[-1] <= 0:
-        return shifts
+        return result
     reached = np.maximum.accumulate(signal) / signal[-1]
     for o, other in enumerate(events.others):
         source, target = passing[list(events.rows[other])].sum(axis=0), passing[events.category_of(other)]
         if source[-1] > 0 and target[-1] > 0:
             source_efficiency = np.interp(efficiencies, reached, source / source[-1])
             target_efficiency = np.interp(efficiencies, reached, target / target[-1])
-            shifts[o] = np.where(
+            result[o] = np.where(
                 source_efficiency > 0,
                 target_efficiency / np.where(source_efficiency > 0, source_efficiency, 1.0) - 1,
                 np.nan,
             )
-    return shifts
+    return result
 
 
 def _ratio(
@@ -228,15 +230,15 @@ def _ratio(
 ) -> ShiftRatio:
     """Return the ratio at one signal efficiency; arguments are for (baseline, adapted): exact, binned, replicas [r]."""
     at = points[0].signal_efficiency
-    shifts: list[Interval] = []
+    intervals: list[Interval] = []
     for point, middle, replicas in zip(points, centre, drawn, strict=True):
         if point.shift is None:
             return ShiftRatio(other, at, None, None, None, False, point.why)
         try:
-            shifts.append(interval(point.shift, float(middle), replicas, level))
+            intervals.append(interval(point.shift, float(middle), replicas, level))
         except DataError as reason:
             return ShiftRatio(other, at, None, None, None, False, str(reason))
-    before, after = shifts
+    before, after = intervals
     if before.value == 0:
         return ShiftRatio(other, at, before, after, None, False, "the baseline has no shift")
     value = abs(after.value / before.value)

@@ -28,7 +28,7 @@ from hepda.events.domains.roles import (
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
-from hepda.events.results.per_model import ModelNumbers, model_numbers
+from hepda.events.results.per_model import ModelNumbers, bias_numbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import (
@@ -134,6 +134,9 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.inputs[domain] = result
         elif kind == "classes":
             numbers.models[model].classes = result
+        elif kind == "bias":
+            for name, of_model in result.items():
+                numbers.models[name].add(domain, of_model)
         elif kind == "ratio":
             for name, by_domain in result.items():
                 numbers.models[name].ratios = by_domain
@@ -155,6 +158,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     if evaluated.spec.settings.probes:
         parts += [("probe", model, other) for other in evaluated.others for model in evaluated.networks]
         parts += [("importance", "", other) for other in evaluated.others]
+    parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
     if not evaluated.spec.classes.is_binary:
         parts += [("classes", model, "") for model in evaluated.scores]
@@ -181,6 +185,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = model_numbers(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
+    elif kind == "bias":
+        result = bias_numbers(evaluated, domain)
     elif kind == "ratio":
         result = _ratios(evaluated)
     elif kind == "importance":

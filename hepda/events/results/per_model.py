@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
+from hepda.evaluation.arrays import sample
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.differences import bias as bias_tests
 from hepda.evaluation.differences.flatness import flatness
@@ -55,6 +56,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 _RESCORED = 500_000
 """Number of events that are read from the table at once to be scored again."""
+_COMPARED = 2_000_000
+"""Number of events times models that are compared at once: their scores and weights are sorted copies."""
 CUT_PARTS = 20
 """Number of parts of the events; groups of parts are cut where the other parts have their best significance."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
@@ -82,21 +85,25 @@ class ModelNumbers:
     noise: TrainingNoise | None = None
     classes: ModelClasses | None = None  # None for two classes
 
+    def add(self, other: str, numbers: BiasNumbers) -> None:
+        """Add the comparison with another domain."""
+        self.tests[other], self.shift_curve[other] = numbers.tests, numbers.shift_curve
+        self.bias[other] = next(iter(numbers.tests.values()))
+        if numbers.decomposition is not None:
+            self.decomposition[other] = numbers.decomposition
+
 
 def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:
-    """Return all numbers of a model that need neither other models or domains nor fits.
+    """Return all numbers of a model that need neither other models nor fits.
 
-    ROC curves and ratios of shifts are shared by several models; probes are fitted. These are computed elsewhere.
+    ROC curves, two-sample tests and ratios of shifts are shared by several models; probes are fitted. These are
+    computed elsewhere.
     """
     spec, table = evaluated.spec, evaluated.table
     score = np.asarray(evaluated.scores[model], np.float64)
     inner = table.of_domain(spec.domains.nominal) & (table.label >= 0)
-    # The bins are chosen on the validation half of the hash, and used on all events.
-    chooser = inner & table.validation
-    edges = automatic_edges(score[chooser], table.label[chooser], table.weight[chooser])
+    edges = _edges(spec, table, score)
     numbers = ModelNumbers()
-    for other in compared_domains(spec, table):
-        _compare(numbers, spec, table, score, other, edges)
     _significance(numbers, spec, table, score, inner, edges)
     for domain in labelled_domains(table):
         mask = table.of_domain(domain) & (table.label >= 0)
@@ -114,32 +121,76 @@ def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:
     return numbers
 
 
+def _edges(spec: EvaluationSpec, table: FeatureTable, score: Array) -> Array:
+    """Return the bins of a score, chosen on the validation half of the hash, and used on all events."""
+    chooser = table.of_domain(spec.domains.nominal) & (table.label >= 0) & table.validation
+    return automatic_edges(score[chooser], table.label[chooser], table.weight[chooser])
+
+
+@dataclass(frozen=True, slots=True)
+class BiasNumbers:
+    """The comparison of one model between the nominal domain and another one: see `ModelNumbers`."""
+
+    tests: dict[str, BiasResult]
+    shift_curve: tuple[EfficiencyShift, ...]
+    decomposition: DomainDecomposition | None
+
+
 @timed("differences")
-def _compare(
-    numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array, other: str, edges: Array
-) -> None:
-    """Fill in the two-sample tests of each class, and the shifts of the compared class."""
+def bias_numbers(evaluated: EvaluationInput, other: str) -> dict[str, BiasNumbers]:
+    """Return the two-sample tests of each class, the compared one first, and the shifts of the compared class.
+
+    They are by model, and all models share the random numbers of the tests.
+
+    Args:
+        evaluated: the events and their scores.
+        other: the domain that is compared with the nominal one.
+
+    """
+    events = sum(int(side.mask.sum()) for side in compared(evaluated.spec, evaluated.table, other))
+    at_once = max(1, _COMPARED // max(events, 1))
+    models, numbers = list(evaluated.scores), {}
+    for start in range(0, len(models), at_once):
+        numbers |= _bias_numbers(evaluated, models[start : start + at_once], other)
+    return numbers
+
+
+def _bias_numbers(evaluated: EvaluationInput, models: Sequence[str], other: str) -> dict[str, BiasNumbers]:
+    """Return `bias_numbers` of some models."""
+    spec, table = evaluated.spec, evaluated.table
+    scores = {model: np.asarray(evaluated.scores[model], np.float64) for model in models}
+    edges = {model: _edges(spec, table, score) for model, score in scores.items()}
     signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
+    first = compared(spec, table, other)[0].class_name
+    further = [name for name in common_classes(spec.domains, table, other) if name != first]
+    tests: dict[str, dict[str, BiasResult]] = {model: {} for model in scores}
+    for class_name in (None, *further):
+        source, target = compared(spec, table, other, class_name)
+        name = source.class_name
+        settings = bias_tests.BiasSettings(spec.shift_points, name, seed=spec.seed)
+        sides = [
+            bias_tests.ModelScores(
+                sample(score[source.mask], table.weight[source.mask], f"{name} of the source"),
+                sample(score[target.mask], table.weight[target.mask], f"{name} of the other domain"),
+                None if class_name else sample(score[signal], table.weight[signal], "signal of the source"),
+                edges[model] if len(edges[model]) > 2 else None,
+            )
+            for model, score in scores.items()
+        ]
+        for model, result in zip(scores, bias_tests.compare_models(sides, settings), strict=True):
+            tests[model][name] = result
     source, target = compared(spec, table, other)
-    settings = bias_tests.BiasSettings(
-        spec.shift_points, source.class_name, edges if len(edges) > 2 else None, seed=spec.seed
-    )
-    pair = (score[source.mask], table.weight[source.mask], score[target.mask], table.weight[target.mask])
-    numbers.bias[other] = bias_tests.compare(
-        *pair, signal_score=score[signal], signal_weight=table.weight[signal], settings=settings
-    )
-    numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
-    by_process = decomposition(spec, table, score, other, edges)
-    if by_process is not None:
-        numbers.decomposition[other] = by_process
-    numbers.tests[other] = {source.class_name: numbers.bias[other]}
-    for class_name in common_classes(spec.domains, table, other):
-        if class_name != source.class_name:
-            first, second = (side.mask for side in compared(spec, table, other, class_name))
-            numbers.tests[other][class_name] = bias_tests.compare(
-                score[first], table.weight[first], score[second], table.weight[second],
-                settings=replace(settings, class_name=class_name),
-            )  # fmt: skip
+    return {
+        model: BiasNumbers(
+            tests[model],
+            bias_tests.efficiency_shift(
+                score[signal], table.weight[signal], score[source.mask], table.weight[source.mask],
+                score[target.mask], table.weight[target.mask], CURVE,
+            ),
+            decomposition(spec, table, score, other, edges[model]),
+        )
+        for model, score in scores.items()
+    }  # fmt: skip
 
 
 @timed("significance")

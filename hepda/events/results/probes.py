@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.differences.probes import KINDS, ProbeSettings, permutation_importance, probe, removal
+from hepda.evaluation.differences.probes import KINDS, ProbeSample, ProbeSettings, permutation_importance, removal
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.domains.roles import Selection, common_classes, compared
 from hepda.events.table.feature_table import FeatureTable
@@ -82,14 +82,25 @@ def _few(table: FeatureTable, mask: Mask) -> Mask:
 def _probe_all(
     evaluated: EvaluationInput, values: Mapping[str, Callable[[Mask], Array]], sides: Sequence[Selection]
 ) -> Iterator[ProbeResult]:
-    spec = evaluated.spec
-    weights = [evaluated.table.weight[side.mask] for side in sides]
-    replicas = min(spec.replicas, MAX_REPLICAS)
+    sample, drawn = _drawn(evaluated, [side.mask for side in sides])
     for name, of in values.items():
-        inputs = [of(side.mask) for side in sides]
+        features = sample.stacked(*(of(mask) for mask in drawn))
         for kind in KINDS:
-            settings = ProbeSettings(kind, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
-            yield probe(*inputs, *weights, representation=name, class_name=sides[0].class_name, settings=settings)
+            yield sample.probe(features, kind, representation=name, class_name=sides[0].class_name)
+
+
+def _drawn(evaluated: EvaluationInput, masks: Sequence[Mask]) -> tuple[ProbeSample, list[Mask]]:
+    """Draw the events of a probe of two samples, and return which they are: only their values are computed."""
+    spec, weight = evaluated.spec, evaluated.table.weight
+    replicas = min(spec.replicas, MAX_REPLICAS)
+    settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
+    sample = ProbeSample.draw(weight[masks[0]], weight[masks[1]], settings)
+    drawn = []
+    for mask, rows in zip(masks, sample.rows, strict=True):
+        chosen = np.zeros_like(mask)
+        chosen[np.flatnonzero(mask)[rows]] = True
+        drawn.append(chosen)
+    return sample, drawn
 
 
 def importance(evaluated: EvaluationInput, other: str) -> FeatureImportance | str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hepda.adversarial.data.batches import DomainRows
@@ -21,6 +20,9 @@ from hepda.adversarial.data.weights import negative_weights
 from hepda.adversarial.methods import Comparison
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -207,6 +209,8 @@ def _extra_events(
 
 def _identity(table: FeatureTable, rows: Index) -> pd.MultiIndex:
     """Return what identifies events: sample and key, and a number for events of the same key."""
+    import pandas as pd  # half a second that only variations need
+
     frame = pd.DataFrame({"sample": np.asarray(table.sample[rows]), "key": np.asarray(table.key[rows])})
     frame["number"] = frame.groupby(["sample", "key"]).cumcount()
     return pd.MultiIndex.from_frame(frame)

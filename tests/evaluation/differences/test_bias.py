@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepda.evaluation.arrays import sample
-from hepda.evaluation.differences.bias import BiasSettings, compare, efficiency_shift
+from hepda.evaluation.differences.bias import BiasSettings, ModelScores, compare, compare_models, efficiency_shift
 from hepda.evaluation.differences.distances import chi2
 
 
@@ -50,6 +50,26 @@ def test_a_constant_score_and_a_tiny_sample_are_answered():
     assert result.chi2 is None and result.chi2_ndf is None and result.tests["chi2"].p_value is None
     tiny = compare([0.1, 0.2, 0.3], [1.0, -0.9, 0.1], [0.1, 0.3], None, settings=few)
     assert tiny.null is None and tiny.why.startswith("no null") and tiny.ks > 0
+
+
+def test_models_are_compared_together_as_each_alone():
+    """They share random numbers, and events that are the same in the same order of one model are so in another."""
+    a, b, s = domains()
+    settings = BiasSettings(permutations=20, null_replicas=20, seed=4)
+    edges = np.array([-np.inf, -0.5, 0.5, np.inf])
+    models = [
+        ModelScores(sample(a[0] * f, a[1]), sample(b[0] * f, b[1]), sample(s[0] * f, s[1]), limits)
+        for f, limits in ((1.0, edges), (-0.5, None))
+    ]
+    together = compare_models(models, settings)
+    for model, result in zip(models, together, strict=True):
+        alone = compare_models([model], settings)[0]
+        assert (result.ks, result.p_value, result.tests) == (alone.ks, alone.p_value, alone.tests)
+        np.testing.assert_array_equal(result.null.values, alone.null.values)
+        assert result.efficiency_shift == alone.efficiency_shift
+    assert together[0].ks == pytest.approx(together[1].ks) and together[0].ks_signed * together[1].ks_signed < 0
+    with pytest.raises(ValueError, match="different sizes"):
+        compare_models([models[0], ModelScores(models[0].source, sample([0.0, 1.0]))], BiasSettings(permutations=1))
 
 
 def test_given_edges_are_the_bins_of_chi2():
