@@ -15,25 +15,26 @@ features; the evaluation keeps every sign.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest, replacing
+from hepda.baselines.inputs import BdtSettings, TrainingEvents, blocks, selected
+from hepda.baselines.libraries import LIBRARIES, import_library
+from hepda.errors import ConfigError, DataError, SourceError, StorageError, nearest, replacing
 
 Features = NDArray[np.float32]
-Labels = NDArray[np.int8]
-Weights = NDArray[np.float64]
 
 SUFFIX = {"sklearn": ".skops", "xgboost": ".json", "lightgbm": ".txt"}
+_SCORED = 2048
+"""Number of events that trees score at once."""
 TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
@@ -48,59 +49,6 @@ TRUSTED = (
     "sklearn.preprocessing._label.LabelEncoder",
 )
 """Types that a file of scikit-learn's trees may contain besides those that skops itself considers harmless."""
-
-
-class BdtSettings(Protocol):
-    """Settings of a BDT, with the descriptions of `hepda.config.BdtConfig`."""
-
-    @property
-    def library(self) -> str:
-        """sklearn, xgboost or lightgbm."""
-
-    @property
-    def iterations(self) -> int:
-        """Largest number of trees."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Factor on the contribution of each tree."""
-
-    @property
-    def max_leaves(self) -> int | None:
-        """Largest number of leaves of a tree."""
-
-    @property
-    def max_depth(self) -> int | None:
-        """Largest depth of a tree."""
-
-    @property
-    def min_samples(self) -> int:
-        """Smallest number of events in a leaf."""
-
-    @property
-    def l2(self) -> float:
-        """L2 penalty on the leaves' values."""
-
-    @property
-    def patience(self) -> int | None:
-        """Iterations without improvement after which the training stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingEvents:
-    """Features [n, k], labels [n] and training weights [n].
-
-    Labels are 1 for signal and 0 for background, or the numbers 0, 1, 2, ... of three classes or more.
-    """
-
-    features: Features
-    label: Labels
-    weight: Weights
-
-    @property
-    def classes(self) -> int:
-        """Return the number of classes, at least two."""
-        return max(2, int(self.label.max(initial=0)) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +74,11 @@ class Bdt:
 
     def predict(self, features: Features) -> NDArray[np.float32]:
         """Return P(signal) [n] of features [n, k]; of three classes or more, their probabilities [n, classes]."""
+        # Row by row the same in blocks: all trees see the numbers of a block while they are in the processor's cache.
+        parts = [self._predict(block) for _, block in blocks(features, _SCORED)]
+        return np.concatenate(parts) if parts else self._predict(features)
+
+    def _predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.library == "sklearn":
             score = self.model.predict_proba(features)
         elif self.library == "xgboost":
@@ -187,109 +140,8 @@ def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
     positive = weight > 0.0
     if positive.all():
         return replace(events, weight=weight), negative
-    return TrainingEvents(events.features[positive], events.label[positive], weight[positive]), negative
-
-
-def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
-    """Train scikit-learn's HistGradientBoostingClassifier; its early stopping uses the given validation events."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    stop = settings.patience is not None and validation is not None
-    model = HistGradientBoostingClassifier(
-        max_iter=settings.iterations,
-        learning_rate=settings.learning_rate,
-        max_leaf_nodes=settings.max_leaves,
-        max_depth=settings.max_depth,
-        min_samples_leaf=settings.min_samples,
-        l2_regularization=settings.l2,
-        early_stopping=stop,
-        n_iter_no_change=settings.patience or 10,
-        tol=0.0,
-        random_state=seed,
-    )
-    extra: dict[str, Any] = {}
-    if stop and validation is not None:
-        extra = {
-            "X_val": validation.features,
-            "y_val": validation.label,
-            "sample_weight_val": validation.weight,
-        }
-    model.fit(train.features, train.label, sample_weight=train.weight, **extra)
-    if stop:
-        # scikit-learn keeps the trees after the best one, the other libraries do not; validation_score_[0] is
-        # the score without any tree.
-        best = max(1, int(np.argmax(model.validation_score_)))
-        model._predictors = model._predictors[:best]
-    return Bdt("sklearn", model, int(model.n_iter_))
-
-
-def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
-    """Train XGBoost's histogram trees.
-
-    XGBoost has no option for the smallest number of events in a leaf, only for the smallest sum of w p (1 - p). It is
-    set to the sum of `min_samples` events of weight 1 at p = 1/2.
-    """
-    xgboost = _import("xgboost")
-    stop = settings.patience is not None and validation is not None
-    model = xgboost.XGBClassifier(
-        n_estimators=settings.iterations,
-        learning_rate=settings.learning_rate,
-        max_leaves=settings.max_leaves or 0,
-        max_depth=settings.max_depth or 0,
-        grow_policy="lossguide",
-        tree_method="hist",
-        min_child_weight=0.25 * settings.min_samples,
-        reg_lambda=settings.l2,
-        early_stopping_rounds=settings.patience if stop else None,
-        random_state=seed,
-        n_jobs=1,
-    )
-    extra: dict[str, Any] = {}
-    if stop and validation is not None:
-        validation_sets = [(validation.features, validation.label)]
-        extra = {"eval_set": validation_sets, "sample_weight_eval_set": [validation.weight], "verbose": False}
-    model.fit(train.features, train.label, sample_weight=train.weight, **extra)
-    best = model.best_iteration + 1 if stop else settings.iterations
-    return Bdt("xgboost", model, int(best))
-
-
-def most_leaves(settings: BdtSettings, events: int) -> int:
-    """Return the number of leaves of a tree that no setting limits; LightGBM requires a number, at most 131072."""
-    by_depth: int = 2 ** (settings.max_depth or 17)
-    return max(2, min(events // settings.min_samples, by_depth, 2**17))
-
-
-def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
-    """Train LightGBM's leaf-wise trees."""
-    lightgbm = _import("lightgbm")
-    data = lightgbm.Dataset(train.features, train.label, weight=train.weight)
-    stop = settings.patience is not None and validation is not None
-    validation_sets: list[Any] = []
-    callbacks: list[Any] = []
-    if stop and validation is not None:
-        validation_sets = [
-            lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)
-        ]
-        callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
-    several = {"objective": "multiclass", "num_class": train.classes}
-    parameters = {
-        **({"objective": "binary"} if train.classes == 2 else several),
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.max_leaves or most_leaves(settings, len(train.label)),
-        "max_depth": settings.max_depth or -1,
-        "min_data_in_leaf": settings.min_samples,
-        "lambda_l2": settings.l2,
-        "seed": seed,
-        "deterministic": True,
-        "num_threads": 1,
-        "verbosity": -1,
-    }
-    booster = lightgbm.train(parameters, data, settings.iterations, valid_sets=validation_sets, callbacks=callbacks)
-    return Bdt("lightgbm", booster, int(booster.best_iteration if stop else settings.iterations))
-
-
-Fit = Callable[[BdtSettings, TrainingEvents, TrainingEvents | None, int], Bdt]
-LIBRARIES: dict[str, Fit] = {"sklearn": fit_sklearn, "xgboost": fit_xgboost, "lightgbm": fit_lightgbm}
+    features = selected(events.features, positive)
+    return TrainingEvents(features, events.label[positive], weight[positive]), negative
 
 
 def fit(
@@ -316,7 +168,8 @@ def fit(
         raise ConfigError(_unknown("the settings of a BDT", settings.library))
     train, negative = usable(train)
     usable_validation = usable(validation)[0] if validation is not None else None
-    return replace(LIBRARIES[settings.library](settings, train, usable_validation, seed), negative=negative)
+    model, trees = LIBRARIES[settings.library](settings, train, usable_validation, seed)
+    return Bdt(settings.library, model, trees, negative)
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
@@ -394,7 +247,7 @@ def _load_sklearn(path: Path) -> tuple[Any, int, int]:
 
 
 def _load_xgboost(path: Path) -> tuple[Any, int, int]:
-    xgboost = _import("xgboost")
+    xgboost = import_library("xgboost")
     model = xgboost.XGBClassifier()
     with _reading(path, "a model of XGBoost"):
         text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"))
@@ -403,7 +256,7 @@ def _load_xgboost(path: Path) -> tuple[Any, int, int]:
 
 
 def _load_lightgbm(path: Path) -> tuple[Any, int, int]:
-    lightgbm = _import("lightgbm")
+    lightgbm = import_library("lightgbm")
     with _reading(path, "a model of LightGBM"):
         text, features, trees = structure.checked_lightgbm(path.read_text(encoding="utf-8"))
         try:
@@ -417,13 +270,6 @@ _LOAD: dict[str, Callable[[Path], tuple[Any, int, int]]] = {
     "xgboost": _load_xgboost,
     "lightgbm": _load_lightgbm,
 }
-
-
-def _import(library: str) -> Any:
-    try:
-        return importlib.import_module(library)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(library, library) from error
 
 
 def _unknown(where: str, library: str) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import bdt
+from hepda.baselines.inputs import TrainingEvents
 from hepda.errors import ConfigError, DataError, MissingExtraError, nearest
 
 Array = NDArray[np.float64]
@@ -123,7 +124,7 @@ def density_ratio(
     return _ratio(source.weight, logs, clip)
 
 
-def _pair(source: WeightedEvents, target: WeightedEvents) -> bdt.TrainingEvents:
+def _pair(source: WeightedEvents, target: WeightedEvents) -> TrainingEvents:
     """Join both samples, label 1 for the target; positive weights of each sum to half the number of events."""
     label = np.concatenate([np.zeros(len(source.weight)), np.ones(len(target.weight))]).astype(np.int8)
     weight = np.concatenate([source.weight, target.weight])
@@ -133,10 +134,10 @@ def _pair(source: WeightedEvents, target: WeightedEvents) -> bdt.TrainingEvents:
         if not total > 0.0:
             raise DataError(f"the weights of {int(rows.sum())} {side} events add up to {total:g}; a ratio needs more")
         weight[rows] *= len(label) / (2.0 * total)
-    return bdt.usable(bdt.TrainingEvents(np.concatenate([source.features, target.features]), label, weight))[0]
+    return bdt.usable(TrainingEvents(np.concatenate([source.features, target.features]), label, weight))[0]
 
 
-def _classifier(train: bdt.TrainingEvents, held_out: bdt.TrainingEvents, seed: int) -> Estimate:
+def _classifier(train: TrainingEvents, held_out: TrainingEvents, seed: int) -> Estimate:
     """Return the calibrated log odds of trees that separate the target from the source."""
     from sklearn.linear_model import LogisticRegression
 
@@ -153,7 +154,7 @@ def _classifier(train: bdt.TrainingEvents, held_out: bdt.TrainingEvents, seed: i
     return lambda features: slope * log_odds(features) + float(curve.intercept_[0])
 
 
-def _hep_ml(train: bdt.TrainingEvents, held_out: bdt.TrainingEvents, seed: int) -> Estimate:
+def _hep_ml(train: TrainingEvents, held_out: TrainingEvents, seed: int) -> Estimate:
     """Fit hep_ml's reweighter, with the settings of its documentation, on the training and the calibration part."""
     try:
         reweight = importlib.import_module("hep_ml.reweight")
@@ -174,7 +175,7 @@ def _hep_ml(train: bdt.TrainingEvents, held_out: bdt.TrainingEvents, seed: int) 
     return lambda rows: np.log(np.asarray(model.predict_weights(rows), dtype=np.float64))
 
 
-METHODS: dict[str, Callable[[bdt.TrainingEvents, bdt.TrainingEvents, int], Estimate]] = {
+METHODS: dict[str, Callable[[TrainingEvents, TrainingEvents, int], Estimate]] = {
     "classifier": _classifier,
     "hep_ml": _hep_ml,
 }

@@ -373,7 +373,8 @@ class BdtConfig(TreesConfig):
     events: Annotated[int, Field(ge=100)] | None = None
     """Largest number of events of a fold for training and validation, chosen by hash of their key; null: all.
 
-    Trees need all of their events in memory: this limits them. Every event is scored.
+    Trees keep some 3 bytes for each feature and 100 bytes for each event in memory (15 features, 5 million events of a
+    fold: 0.7 GB). Fewer events also take less time. Every event is scored.
     """
     train_on: Names | None = None
     """As for a network."""

@@ -139,6 +139,7 @@ def _train_trees(job: TableJob, section: TableTreesConfig, table: DataTable) -> 
     With several classes, the probabilities of a row are those of the classes, divided by their sum.
     """
     from hepda.baselines import bdt
+    from hepda.baselines.inputs import TrainingEvents
 
     seen, held = table.in_source & (table.fold != job.fold), table.features[table.fold == job.fold]
     masks = (seen & ~table.validation, seen & table.validation)
@@ -148,7 +149,7 @@ def _train_trees(job: TableJob, section: TableTreesConfig, table: DataTable) -> 
     job.folder.mkdir(parents=True, exist_ok=True)
     for number in (1,) if binary else range(len(table.classes)):
         train, validation = (
-            bdt.TrainingEvents(table.features[rows], (table.label[rows] == number).astype(np.int8), weight)
+            TrainingEvents(table.features[rows], (table.label[rows] == number).astype(np.int8), weight)
             for rows, weight in zip(masks, weights, strict=True)
         )
         fitted = bdt.fit(section, train, validation, seed=job.seed % 2**31)

@@ -87,8 +87,12 @@ def _check_installed(package: str, extra: str, where: str) -> None:
 
 _PER_EVENT = 24
 """Bytes that the training of a network needs for each event of a table with features on the disk; measured."""
-_PER_NUMBER = 13
-"""Bytes that trees hold for each feature of a training event: the value itself, as float64, and its bin."""
+_PER_NUMBER = 3
+"""Bytes that trees hold for each feature of a training event: its bin, and what is made of the bins; measured."""
+_PER_TRAINED = 100
+"""Bytes that trees hold for each training event besides its features: weight, label, score, gradients; measured."""
+_PER_RATIO = 12
+"""Bytes that a reweighting holds for each feature of its events: copies of the parts of its cross-fit."""
 
 
 def memory_of_trainings(models: Mapping[str, ModelSpec], table: FeatureTable) -> dict[str, int]:
@@ -102,7 +106,7 @@ def memory_of_trainings(models: Mapping[str, ModelSpec], table: FeatureTable) ->
         section, trained = model.section, rows * (model.folds - 1) // model.folds
         if isinstance(section, BdtConfig):
             most = min(trained, section.events or trained)
-            needs[name] = rows * _PER_EVENT + most * columns * _PER_NUMBER
+            needs[name] = rows * _PER_EVENT + most * _per_row(columns)
         else:
             needs[name] = rows * _PER_EVENT
         needs[name] += sum(_ratio_memory(ratio, table, trained) for ratio in _ratios_of(section))
@@ -114,13 +118,14 @@ def _ratios_of(section: NetworkConfig | BdtConfig) -> list[RatioConfig]:
     return [ratio for ratio in (section.reweight, None if domain is None else domain.reweight) if ratio is not None]
 
 
-def _ratio_memory(ratio: RatioConfig, table: FeatureTable, trained: int) -> int:
-    """Return the bytes that a reweighting holds.
+def _per_row(columns: int) -> int:
+    """Return the bytes that trees hold for each training event with so many features."""
+    return columns * _PER_NUMBER + _PER_TRAINED
 
-    These are the features of both sides, and those of three parts out of five for its trees.
-    """
-    columns = len(ratio.features or table.names)
-    return trained * columns * (4 + _PER_NUMBER * 3 // 5)
+
+def _ratio_memory(ratio: RatioConfig, table: FeatureTable, trained: int) -> int:
+    """Return the bytes that a reweighting holds."""
+    return trained * len(ratio.features or table.names) * _PER_RATIO
 
 
 def check_memory(models: Mapping[str, ModelSpec], table: FeatureTable, resources: Resources, processes: int) -> int:
@@ -153,7 +158,7 @@ def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable
     if _ratios_of(section):
         return ", take its reweighting out"
     free = resources.budget - 2 * PROCESS - len(table) * _PER_EVENT
-    possible = free // (table.features.shape[1] * _PER_NUMBER)
+    possible = free // _per_row(table.features.shape[1])
     if not isinstance(section, BdtConfig) or possible < 100:
         return ""
     digits = 10 ** (len(str(possible)) - 2)  # two are enough
@@ -271,6 +276,7 @@ def train_bdt(job: EventJob) -> TrainingOutput:
 
     """
     from hepda.baselines import bdt
+    from hepda.baselines.inputs import TrainingEvents
     from hepda.events.table.store import open_table
     from hepda.events.training.tensors import bdt_part
 
@@ -281,7 +287,7 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     factors = factors_of(job, table)
     with timed("rows"):
         parts = bdt_part(job.spec, table, job.fold, factors)
-    train, validation = (bdt.TrainingEvents(*part) for part in parts)
+    train, validation = (TrainingEvents(*part) for part in parts)
     used = len(train.label) + len(validation.label)
     available = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
     part = [f"trained on {used} of {available} events, chosen by hash (`events`)"] if used < available else []

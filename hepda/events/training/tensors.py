@@ -18,6 +18,7 @@ from hepda.adversarial.data.batches import DomainRows, as_tensor
 from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.weights import class_weights, negative_weights
+from hepda.baselines.inputs import Features, StoredFeatures
 from hepda.config import BdtConfig
 from hepda.config.events.model_checks import methods_of
 from hepda.errors import ConfigError
@@ -268,10 +269,11 @@ def _domain_columns(
 
 def bdt_part(
     model: ModelSpec, table: FeatureTable, fold: int, factors: TrainingFactors | None = None
-) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
+) -> tuple[tuple[Features, NDArray[np.int8], Array], ...]:
     """Return (features, label, weight) for training and for validation of the trees `model` of fold `fold`.
 
-    All events are used, or as many as the key `events` of the trees sets; these are chosen by hash.
+    All events are used, or as many as the key `events` of the trees sets; these are chosen by hash. The features of a
+    large table (LARGE) stay on the disk.
 
     Args:
         model: the trees.
@@ -286,10 +288,13 @@ def bdt_part(
     most, available = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
     if most is not None and available > most:
         in_class &= is_chosen(table.key, most / available)
-    weight = negative_weights(table.weight, model.negative_weights).weight
-    weight = weight if factors.task is None else weight * factors.task
-    parts, label_of_event = [], model.label_of(table)
+    parts: list[tuple[Features, NDArray[np.int8], Array]] = []
     for mask in (in_class & ~table.validation, in_class & table.validation):
-        label = label_of_event[mask]
-        parts.append((table.features[mask], label, class_weights(label, weight[mask])))
+        index = np.flatnonzero(mask).astype(np.int32)
+        weight = negative_weights(table.weight[index], model.negative_weights).weight
+        weight = weight if factors.task is None else weight * factors.task[index]
+        label = np.asarray(model.label_of(table, index), dtype=np.int8)
+        stored = StoredFeatures(table.features, index)
+        features = stored if stays_on_disk(model, table, LARGE) else stored[:]
+        parts.append((features, label, class_weights(label, weight)))
     return tuple(parts)

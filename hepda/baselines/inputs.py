@@ -1,0 +1,112 @@
+"""What trees are trained with: their settings, and events whose features are in memory or in a table on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int8]
+Weights = NDArray[np.float64]
+ROWS = 65_536
+"""Number of rows of a block."""
+
+
+class BdtSettings(Protocol):
+    """Settings of a BDT, with the descriptions of `hepda.config.BdtConfig`."""
+
+    @property
+    def library(self) -> str:
+        """sklearn, xgboost or lightgbm."""
+
+    @property
+    def iterations(self) -> int:
+        """Largest number of trees."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Factor on the contribution of each tree."""
+
+    @property
+    def max_leaves(self) -> int | None:
+        """Largest number of leaves of a tree."""
+
+    @property
+    def max_depth(self) -> int | None:
+        """Largest depth of a tree."""
+
+    @property
+    def min_samples(self) -> int:
+        """Smallest number of events in a leaf."""
+
+    @property
+    def l2(self) -> float:
+        """L2 penalty on the leaves' values."""
+
+    @property
+    def patience(self) -> int | None:
+        """Iterations without improvement after which the training stops."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFeatures:
+    """Features [n, k] that stay in a memory-mapped table; an index reads its rows into an array.
+
+    Attributes:
+        table: all features [rows, k], float32.
+        index: the ascending numbers of the n rows of the table.
+
+    """
+
+    table: NDArray[np.float32]
+    index: NDArray[np.integer[Any]]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the number of rows and of features."""
+        return len(self.index), self.table.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> NDArray[np.float32]:
+        return np.asarray(self.table[self.index[rows]])
+
+    def of(self, mask: NDArray[np.bool_]) -> StoredFeatures:
+        """Return the rows that a mask [n] selects, without reading them."""
+        return StoredFeatures(self.table, self.index[mask])
+
+
+Features = NDArray[np.float32] | StoredFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEvents:
+    """Features [n, k], float32, in memory or in a table, labels [n] and training weights [n].
+
+    Labels are 1 for signal and 0 for background, or the numbers 0, 1, 2, ... of three classes or more.
+    """
+
+    features: Features
+    label: Labels
+    weight: Weights
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes, at least two."""
+        return max(2, int(self.label.max(initial=0)) + 1)
+
+
+def selected(features: Features, mask: NDArray[np.bool_]) -> Features:
+    """Return the rows of features that a mask [n] selects; those of a table are not read."""
+    return features.of(mask) if isinstance(features, StoredFeatures) else features[mask]
+
+
+def blocks(features: Features, rows: int = ROWS) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield the features in blocks: the slice of the rows, and the contiguous array of their features."""
+    for start in range(0, len(features), rows):
+        block = slice(start, min(start + rows, len(features)))
+        yield block, np.ascontiguousarray(features[block])

@@ -1,0 +1,223 @@
+"""Training of trees by the three libraries, with the same settings.
+
+Features in a table on the disk are read in blocks and kept as bins of one byte: by hepda for scikit-learn, whose trees
+are the same as those of features in memory; by LightGBM and XGBoost themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.baselines.binning import Bins
+from hepda.baselines.inputs import ROWS, BdtSettings, Features, StoredFeatures, TrainingEvents, blocks
+from hepda.errors import MissingExtraError
+
+Trained = tuple[Any, int]
+"""The model of a library and its number of trees."""
+
+
+def import_library(library: str) -> Any:
+    """Return the module of a library.
+
+    Raises:
+        MissingExtraError: it is not installed.
+
+    """
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(library, library) from error
+
+
+def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Trained:
+    """Train scikit-learn's HistGradientBoostingClassifier; its early stopping uses the given validation events."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    stop = settings.patience is not None and validation is not None
+    model = HistGradientBoostingClassifier(
+        max_iter=settings.iterations,
+        learning_rate=settings.learning_rate,
+        max_leaf_nodes=settings.max_leaves,
+        max_depth=settings.max_depth,
+        min_samples_leaf=settings.min_samples,
+        l2_regularization=settings.l2,
+        early_stopping=stop,
+        n_iter_no_change=settings.patience or 10,
+        tol=0.0,
+        random_state=seed,
+    )
+    bins = Bins.of(train.features, train.weight, seed)
+    extra: dict[str, Any] = {}
+    if stop and validation is not None:
+        extra = {
+            "X_val": np.ascontiguousarray(bins.apply(validation.features)),
+            "y_val": validation.label,
+            "sample_weight_val": validation.weight,
+        }
+    with _takes_bins(model, bins):
+        model.fit(bins.apply(train.features), train.label, sample_weight=train.weight, **extra)
+    if stop:
+        # scikit-learn keeps the trees after the best one, the other libraries do not; validation_score_[0] is
+        # the score without any tree.
+        best = max(1, int(np.argmax(model.validation_score_)))
+        model._predictors = model._predictors[:best]
+    return model, int(model.n_iter_)
+
+
+@contextmanager
+def _takes_bins(model: Any, bins: Bins) -> Iterator[None]:
+    """Let scikit-learn's classifier take bins in place of features within the block, so that it does not copy them."""
+
+    def checked(binned: NDArray[np.uint8], *, reset: bool) -> Any:
+        if not reset:
+            return binned
+        model.is_categorical_ = model._preprocessor = model._is_categorical_remapped = None
+        model.n_features_in_ = binned.shape[1]
+        return binned, None
+
+    def described(binned: NDArray[np.uint8], *_: Any, **__: Any) -> NDArray[np.uint8]:
+        bins.describe(model._bin_mapper)
+        return binned
+
+    model._preprocess_X, model._bin_data = checked, described
+    try:
+        yield
+    finally:
+        del model._preprocess_X, model._bin_data
+
+
+def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Trained:
+    """Train XGBoost's histogram trees.
+
+    XGBoost has no option for the smallest number of events in a leaf, only for the smallest sum of w p (1 - p). It is
+    set to the sum of `min_samples` events of weight 1 at p = 1/2.
+    """
+    xgboost = import_library("xgboost")
+    stop = settings.patience is not None and validation is not None
+    model = xgboost.XGBClassifier(
+        n_estimators=settings.iterations,
+        learning_rate=settings.learning_rate,
+        max_leaves=settings.max_leaves or 0,
+        max_depth=settings.max_depth or 0,
+        grow_policy="lossguide",
+        tree_method="hist",
+        min_child_weight=0.25 * settings.min_samples,
+        reg_lambda=settings.l2,
+        early_stopping_rounds=settings.patience if stop else None,
+        random_state=seed,
+        n_jobs=1,
+    )
+    if isinstance(train.features, StoredFeatures):
+        return _fit_xgboost_in_blocks(model, settings, train, validation if stop else None)
+    extra: dict[str, Any] = {}
+    if stop and validation is not None:
+        validation_sets = [(validation.features, validation.label)]
+        extra = {"eval_set": validation_sets, "sample_weight_eval_set": [validation.weight], "verbose": False}
+    model.fit(train.features, train.label, sample_weight=train.weight, **extra)
+    best = model.best_iteration + 1 if stop else settings.iterations
+    return model, int(best)
+
+
+def _fit_xgboost_in_blocks(
+    settings_of: Any, settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None
+) -> Trained:
+    """Train XGBoost on features that it reads in blocks; settings_of: a classifier with the settings."""
+    xgboost = import_library("xgboost")
+    data = xgboost.QuantileDMatrix(_blocks_for_xgboost(train))
+    several = {"objective": "multi:softprob", "num_class": train.classes}
+    parameters = settings_of.get_xgb_params() | ({"objective": "binary:logistic"} if train.classes == 2 else several)
+    evaluated = []
+    if validation is not None:
+        evaluated = [(xgboost.QuantileDMatrix(_blocks_for_xgboost(validation), ref=data), "validation")]
+    booster = xgboost.train(
+        parameters, data, settings.iterations, evals=evaluated, verbose_eval=False,
+        early_stopping_rounds=None if validation is None else settings.patience,
+    )  # fmt: skip
+    model = xgboost.XGBClassifier()
+    model.load_model(booster.save_raw("json"))
+    return model, int(settings.iterations if validation is None else booster.best_iteration + 1)
+
+
+def _blocks_for_xgboost(events: TrainingEvents) -> Any:
+    """Return events as the iterator over blocks that XGBoost reads several times."""
+
+    class Blocks(import_library("xgboost").DataIter):  # type: ignore[misc]  # a base class that is imported here
+        def __init__(self) -> None:
+            self._blocks = blocks(events.features)
+            super().__init__()
+
+        def next(self, input_data: Callable[..., None]) -> bool:
+            block = next(self._blocks, None)
+            if block is not None:
+                rows, features = block
+                input_data(data=features, label=events.label[rows], weight=events.weight[rows])
+            return block is not None
+
+        def reset(self) -> None:
+            self._blocks = blocks(events.features)
+
+    return Blocks()
+
+
+def most_leaves(settings: BdtSettings, events: int) -> int:
+    """Return the number of leaves of a tree that no setting limits; LightGBM requires a number, at most 131072."""
+    by_depth: int = 2 ** (settings.max_depth or 17)
+    return max(2, min(events // settings.min_samples, by_depth, 2**17))
+
+
+def _rows_for_lightgbm(features: Features) -> Any:
+    """Return features in memory as they are, and those of a table as the sequence that LightGBM reads in blocks."""
+    if not isinstance(features, StoredFeatures):
+        return features
+
+    class Rows(import_library("lightgbm").Sequence):  # type: ignore[misc]  # a base class that is imported here
+        batch_size = ROWS
+
+        def __len__(self) -> int:
+            return len(features)
+
+        def __getitem__(self, rows: Any) -> NDArray[np.float64]:
+            return features[rows].astype(np.float64)
+
+    return Rows()
+
+
+def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Trained:
+    """Train LightGBM's leaf-wise trees."""
+    lightgbm = import_library("lightgbm")
+    data = lightgbm.Dataset(_rows_for_lightgbm(train.features), train.label, weight=train.weight)
+    stop = settings.patience is not None and validation is not None
+    validation_sets: list[Any] = []
+    callbacks: list[Any] = []
+    if stop and validation is not None:
+        validation_sets = [
+            lightgbm.Dataset(
+                _rows_for_lightgbm(validation.features), validation.label, weight=validation.weight, reference=data
+            )
+        ]
+        callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
+    several = {"objective": "multiclass", "num_class": train.classes}
+    parameters = {
+        **({"objective": "binary"} if train.classes == 2 else several),
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.max_leaves or most_leaves(settings, len(train.label)),
+        "max_depth": settings.max_depth or -1,
+        "min_data_in_leaf": settings.min_samples,
+        "lambda_l2": settings.l2,
+        "seed": seed,
+        "deterministic": True,
+        "num_threads": 1,
+        "verbosity": -1,
+    }
+    booster = lightgbm.train(parameters, data, settings.iterations, valid_sets=validation_sets, callbacks=callbacks)
+    return booster, int(booster.best_iteration if stop else settings.iterations)
+
+
+Fit = Callable[[BdtSettings, TrainingEvents, TrainingEvents | None, int], Trained]
+LIBRARIES: dict[str, Fit] = {"sklearn": fit_sklearn, "xgboost": fit_xgboost, "lightgbm": fit_lightgbm}
