@@ -20,7 +20,7 @@ from hepda.runtime.pool import cores, preload
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
-from hepda.workflows.checks import check_device, check_output_folders, check_texts, text_problems
+from hepda.workflows.checks import check_device, check_output_folders, check_precision, check_texts, text_problems
 from hepda.workflows.resuming import NEW, check_replaceable, check_same_config, inputs_of, work_folder
 from hepda.workflows.training_record import saved_histories, training_metrics, training_warnings
 
@@ -84,6 +84,7 @@ def train(
     plots = plots or standard_plots(run, config.name)
     check_output_folders(run, plots)
     check_device(device)
+    check_precision(config, device)
     check_texts(config)
     with locked(run, "train", "--output"):
         exchange.finish(run)

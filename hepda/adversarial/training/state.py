@@ -26,7 +26,7 @@ from hepda.adversarial.training.stabilizers import MovingAverage, inner, self_co
 from hepda.errors import TrainingError
 
 _METER_EVERY = 8  # in long epochs, training losses and accuracies are measured on every eighth batch
-_STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
+_STEPS_PER_MEASUREMENT = 40  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
 class TrainingState(Problem):

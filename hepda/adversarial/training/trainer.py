@@ -11,10 +11,12 @@ import torch
 
 from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import DomainRows, Placement
+from hepda.adversarial.memory import keep_freed_memory
 from hepda.adversarial.networks.domains import GlobalBatchNorms
-from hepda.adversarial.networks.kernels import PRODUCTS, Fast
+from hepda.adversarial.networks.kernels import Fast
 from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.network import Network
+from hepda.adversarial.networks.products import PRODUCTS
 from hepda.adversarial.training.history import History
 from hepda.adversarial.training.problem import train
 from hepda.adversarial.training.settings import TrainSettings
@@ -60,7 +62,8 @@ class Trainer:
             The history. The network is left in evaluation mode on the CPU or GPU it was trained on.
 
         Raises:
-            ConfigError: settings are inconsistent, or rows do not have what the heads need.
+            ConfigError: settings are inconsistent or not possible on this processor, or rows do not have what the heads
+                need.
             DataError: rows that are not finite or have no weights.
             TrainingError: a loss that is not finite, or an adversary whose gradient is zero.
 
@@ -70,8 +73,10 @@ class Trainer:
             raise ConfigError("patience needs validation rows")
         if resume and checkpoint is None:
             raise ConfigError("resume needs a checkpoint")
+        settings.check_precision()
         device = torch.device(settings.chosen_device())
         rank, ranks = distributed.init()
+        keep_freed_memory()
         with seeded(settings.seed):
             network = network.to(device, settings.dtype())
             if settings.channels_last:

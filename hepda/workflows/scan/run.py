@@ -23,7 +23,7 @@ from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.pool import one_thread, open_pool
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
-from hepda.workflows.checks import check_device, check_texts
+from hepda.workflows.checks import check_device, check_precision, check_texts
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
 from hepda.workflows.scan.event_tables import EventTables, earlier_mark
 from hepda.workflows.scan.findings import Findings, curves_of
@@ -163,6 +163,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
         options = replace(options, criterion=Criterion(LOSS, options.criterion.tolerance))
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
     check_device(options.device)
+    check_precision(base, options.device)
     check_texts(base)
     source = ScanSource(options.config, options.overrides, tuple(models), base)
     if options.guided is not None:
