@@ -44,7 +44,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, out: Tensor) -
 
 
 def _to_input(gradient: Tensor, weight: Tensor, out: Tensor) -> None:
-    if len(weight) == 1:  # an outer product
+    if weight.shape[0] == 1:  # an outer product
         torch.mul(gradient, weight, out=out)
     else:
         torch.mm(gradient, weight, out=out)
@@ -61,14 +61,14 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tens
 
 
 def _onednn_forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, out: Tensor) -> None:
-    if len(weight) < NARROW:
+    if weight.shape[0] < NARROW:
         _forward(x, weight, bias, relu, out)
     else:
         out.copy_(multiply(x, weight, bias, "relu" if relu else "none"))
 
 
 def _onednn_to_input(gradient: Tensor, weight: Tensor, out: Tensor) -> None:
-    if len(weight) < NARROW:
+    if weight.shape[0] < NARROW:
         _to_input(gradient, weight, out)
     else:
         out.copy_(multiply(gradient, weight.t(), None, "none"))

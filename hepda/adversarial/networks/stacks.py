@@ -10,7 +10,7 @@ transforms or compiles the function (torch.func, torch.compile), and for layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ from hepda.adversarial.networks.layers import MLP
 from hepda.adversarial.networks.products import Products
 from hepda.adversarial.networks.reversal import transformed
 
-BLOCK = 2**18
-"""Bytes of a block of the widest layer: input and output of a layer are in the L2 cache, mostly of 512 KiB or more."""
+BLOCK = 2**19
+"""Bytes of a block of the widest layer. Smaller ones cost more calls than the caches give back."""
 _aten = torch.ops.aten
 
 
@@ -94,8 +94,8 @@ class Stack:
 
     def rows_of_block(self, x: Tensor) -> int:
         """Return the rows of a block: of almost equal blocks, the least number that are not too large."""
-        most = max(1, BLOCK // (self.widest * x.element_size()))
-        return max(1, -(-len(x) // max(1, -(-len(x) // most))))
+        rows, most = x.shape[0], max(1, BLOCK // (self.widest * x.element_size()))
+        return max(1, -(-rows // max(1, -(-rows // most))))
 
     def forward(self, x: Tensor, parameters: Sequence[Tensor], keep: bool) -> list[Tensor]:
         """Pass rows through all layers.
@@ -110,18 +110,17 @@ class Stack:
             The input, then what is before and after each activation: one tensor twice for a ReLU or none.
 
         """
-        size, passed = self.rows_of_block(x), [x.contiguous()]
+        rows, size, passed = x.shape[0], self.rows_of_block(x), [x.contiguous()]
         for i, activation in enumerate(self.activations):
-            rows = len(x) if keep or i in self.returned else size
-            before = x.new_empty(rows, len(parameters[2 * i]))
+            before = x.new_empty(rows if keep or i in self.returned else size, parameters[2 * i].shape[0])
             passed += [before, before if activation is None or activation is RELU else torch.empty_like(before)]
-        for start in range(0, len(x), size):
-            inputs = passed[0][start : start + size]
-            for i, activation in enumerate(self.activations):
-                before, after = (_block(passed[2 * i + j], len(x), start, len(inputs)) for j in (1, 2))
-                relu = activation is RELU
-                self.products.forward(inputs, parameters[2 * i], parameters[2 * i + 1], relu, before)
-                if activation is not None and not relu:
+        layers = list(zip(parameters[::2], parameters[1::2], self.activations, strict=True))
+        forward = self.products.forward
+        for blocks in zip(*_blocks(passed, rows, size), strict=True):
+            inputs = blocks[0]
+            for (weight, bias, activation), before, after in zip(layers, blocks[1::2], blocks[2::2], strict=True):
+                forward(inputs, weight, bias, activation is RELU, before)
+                if activation is not None and activation is not RELU:
                     after.copy_(activation.value(before))
                 inputs = after
         return passed
@@ -146,34 +145,37 @@ class Stack:
         needed = [number for number, result in enumerate(results) if result is not None]
         if not of_layer or not needed:
             return
-        lowest = max(0, needed[0] - 1) // 2
-        highest, size = max(of_layer), self.rows_of_block(passed[0])
-        scratch = {i: passed[0].new_empty(size, passed[2 * i + 2].shape[1]) for i in range(lowest, highest + 1)}
-        for start in range(0, len(passed[0]), size):
-            block = slice(start, start + size)
-            for i in range(highest, lowest - 1, -1):
-                before, after = passed[2 * i + 1][block], passed[2 * i + 2][block]
-                gradient = scratch[i][: len(after)]
-                if i == highest:
-                    gradient.copy_(of_layer[i][block])
-                else:
-                    above = scratch[i + 1][: len(after)]
-                    self.products.to_input(above, parameters[2 * i + 2], gradient)
-                    if i in of_layer:
-                        gradient.add_(of_layer[i][block])
+        rows, size = passed[0].shape[0], self.rows_of_block(passed[0])
+        lowest, highest = max(0, needed[0] - 1) // 2, max(of_layer)
+        layers = range(highest, lowest - 1, -1)
+        scratch = {i: passed[0].new_empty(size, passed[2 * i + 2].shape[1]) for i in layers[1:]}
+        here = dict(zip(scratch, _blocks(scratch.values(), rows, size), strict=True))
+        given = dict(zip(of_layer, _blocks(of_layer.values(), rows, size), strict=True))
+        kept = _blocks(passed[2 * lowest :], rows, size)
+        of_input = None if results[0] is None else _blocks([results[0]], rows, size)[0]
+        to_input, to_weight = self.products.to_input, self.products.to_weight
+        for block in range(len(kept[0])):
+            gradient = above = given[highest][block]
+            for i in layers:
+                inputs, before, after = (values[block] for values in kept[2 * (i - lowest) : 2 * (i - lowest) + 3])
+                if i < highest:
+                    gradient = here[i][block]
+                    to_input(above, parameters[2 * i + 2], gradient)
+                    if i in given:
+                        gradient.add_(given[i][block])
                 activation = self.activations[i]
-                if activation is RELU:
+                if activation is RELU and i < highest:
                     keep_where_positive(gradient, after)
-                elif activation is not None:
-                    gradient.copy_(activation.slope(gradient, before, after))
+                elif activation is not None:  # the gradient of the caller must not be overwritten
+                    gradient = activation.slope(gradient, before, after)
                 weight, bias = results[2 * i + 1], results[2 * i + 2]
                 if weight is not None:
-                    self.products.to_weight(gradient, passed[2 * i][block], weight)
+                    to_weight(gradient, inputs, weight)
                 if bias is not None:
                     bias.add_(gradient.sum(dim=0))
-            if results[0] is not None:
-                out = results[0][block]
-                self.products.to_input(scratch[0][: len(out)], parameters[0], out)
+                above = gradient
+            if of_input is not None:
+                to_input(above, parameters[0], of_input[block])
 
     def plain(self, x: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the same by torch's own layers, which can be differentiated any number of times."""
@@ -185,9 +187,20 @@ class Stack:
         return tuple(outputs[i] for i in self.returned)
 
 
-def _block(values: Tensor, rows: int, start: int, size: int) -> Tensor:
-    """Return the block of rows that begins at `start`; values of fewer than `rows` are those of one block only."""
-    return values[start : start + size] if len(values) == rows else values[:size]
+def _blocks(tensors: Iterable[Tensor], rows: int, size: int) -> list[Sequence[Tensor]]:
+    """Return the blocks of `size` rows of each tensor; one of fewer than `rows` is used again for each block."""
+    count = max(1, -(-rows // size))
+    found: list[Sequence[Tensor]] = []
+    last: Tensor | None = None
+    for values in tensors:
+        if values is last:
+            found.append(found[-1])
+        elif values.shape[0] == rows:
+            found.append([values] if count == 1 else values.chunk(count))
+        else:
+            found.append([*[values] * (count - 1), values[: rows - size * (count - 1)]])
+        last = values
+    return found
 
 
 class _Passed(torch.autograd.Function):
