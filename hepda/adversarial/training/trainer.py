@@ -53,7 +53,8 @@ class Trainer:
             network: the network; its normalization is fitted to the source rows if it is not yet.
             source: rows with the targets of the task's heads.
             target: rows of the other domain; without it, heads that compare domains are not trained.
-            validation: source and target rows that are not trained on, evaluated after each epoch.
+            validation: source and target rows that are not trained on, evaluated after each epoch; without patience,
+                in trainings of 40 epochs or more, about 20 times and after the last one.
             checkpoint: a file that is written after each epoch; of several workers, by the first, and read by all.
             resume: continue from the checkpoint if there is one.
             on_epoch: called after each epoch with the history so far.

@@ -166,13 +166,14 @@ def test_blocks_of_rows_give_what_all_rows_give(name: str, activation: str, rows
 def test_blocks_are_almost_equal_and_none_is_too_large() -> None:
     stack = stacks.stack_of(mlp(30, [128], 1), PRODUCTS["plain"])
     assert stack is not None
-    for rows in (0, 1, 512, 513, 1100, 8192):
+    most = stacks.BLOCK // (128 * 4)
+    for rows in (0, 1, most, most + 1, 2 * most + 80, 8 * most):
         x = torch.zeros(rows, 30)
         size = stack.rows_of_block(x)
         sizes = [len(part) for part in x.split(size)]
-        assert max(sizes) * 128 * 4 <= stacks.BLOCK
-        assert len(sizes) == max(1, -(-rows // 512))
-        assert rows < 512 or min(sizes) > 0.9 * max(sizes)
+        assert max(sizes) <= most
+        assert len(sizes) == max(1, -(-rows // most))
+        assert rows < most or min(sizes) > 0.9 * max(sizes)
 
 
 def joined(activation: str = "relu", hidden: tuple[int, ...] = ()) -> tuple[MLP, MLP, stacks.Stack, torch.Tensor]:
@@ -187,9 +188,7 @@ def joined(activation: str = "relu", hidden: tuple[int, ...] = ()) -> tuple[MLP,
 @pytest.mark.parametrize("hidden", [(), (20,)])
 @pytest.mark.parametrize("used", ["both", "features", "output"])
 @pytest.mark.usefixtures("small_blocks")
-def test_encoder_and_head_in_one_piece_give_both_outputs_and_gradients(
-    hidden: tuple[int, ...], used: str
-) -> None:
+def test_encoder_and_head_in_one_piece_give_both_outputs_and_gradients(hidden: tuple[int, ...], used: str) -> None:
     encoder, head, stack, x = joined(hidden=hidden)
     variables = [*encoder.parameters()] + ([] if used == "features" else [*head.parameters()])
 
