@@ -42,7 +42,7 @@ class TrainingConfig(Section):
     scorer: Scorer | None = None
     """Criterion of the best epoch, on validation events and without labels of the target; null: the class loss."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Of the training: bfloat16 is faster if the processor supports it, and has three digits."""
+    """Of the training: bfloat16 has three digits; it is faster if the processor multiplies it, and refused if not."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay of the exponential moving average of the weights that replaces them; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

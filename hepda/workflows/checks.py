@@ -45,6 +45,19 @@ def device_on(cluster: str | None, device: str) -> str:
     return "cpu" if cluster is not None and device == "auto" else device
 
 
+def check_precision(config: AnyConfig, device: str) -> None:
+    """Raise ConfigError if a training is to be in bfloat16 on a processor that emulates it."""
+    asked = next(_keys_of("precision", "bfloat16", config.model_dump(mode="json")), None)
+    if asked is None:
+        return
+    from hepda.adversarial import TrainSettings
+
+    try:
+        TrainSettings(precision="bfloat16", device=device).check_precision()
+    except ConfigError as error:
+        raise ConfigError(f"{asked}: {error}.") from None
+
+
 def check_texts(config: AnyConfig) -> None:
     """Raise ConfigError for labels, units, titles and colours that figures cannot show."""
     problems = text_problems(config)
@@ -85,3 +98,14 @@ def _texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield from _texts(value, inner)
     if isinstance(section.get("label"), str) and isinstance(section.get("unit"), str):
         yield key, f"{section['label']} [{section['unit']}]"
+
+
+def _keys_of(name: str, value: str, section: Any, key: str = "") -> Iterator[str]:
+    """Yield the dotted key of every entry of that name and value."""
+    if not isinstance(section, dict):
+        return
+    for own, inner in section.items():
+        path = f"{key}.{own}" if key else str(own)
+        if own == name and inner == value:
+            yield path
+        yield from _keys_of(name, value, inner, path)

@@ -21,7 +21,14 @@ from hepda.runtime.pool import cores, keep_cluster, kept_workers, preload, relea
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
-from hepda.workflows.checks import check_device, check_output_folders, check_texts, device_on, text_problems
+from hepda.workflows.checks import (
+    check_device,
+    check_output_folders,
+    check_precision,
+    check_texts,
+    device_on,
+    text_problems,
+)
 from hepda.workflows.resuming import NEW, check_replaceable, check_same_config, inputs_of, work_folder
 from hepda.workflows.training_record import saved_histories, training_metrics, training_warnings
 
@@ -86,6 +93,7 @@ def train(
     plots = plots_of(plots, run, config.name)
     check_output_folders(run, plots.folder)
     check_device(device, resources.cluster if resources else None)
+    check_precision(config, device)
     check_texts(config)
     with locked(run, "train", "--output"):
         exchange.finish(run)

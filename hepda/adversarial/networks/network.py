@@ -20,6 +20,7 @@ from hepda.adversarial.networks.layers import MLP, Standardize
 from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.networks.reversal import Reversal
 from hepda.adversarial.networks.sets import SetEncoder, set_encoder
+from hepda.adversarial.networks.stacks import Stack
 from hepda.adversarial.networks.tail import Tail
 from hepda.adversarial.networks.term import Term
 from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
@@ -134,6 +135,7 @@ class Network(nn.Module):
         self.head_modules = nn.ModuleDict({head.name: head.module for head in heads})
         self.term_modules = nn.ModuleList(terms)
         self.metadata: dict[str, Any] = dict(metadata or {})
+        self.joined: Stack | None = None  # encoder and main head in one piece, see kernels.Fast
         self._check(heads)
 
     def _check(self, heads: Sequence[Head]) -> None:
@@ -182,6 +184,15 @@ class Network(nn.Module):
         set_domains(self.encoder, n_source, update_stats=update_stats)
         features: Tensor = self.encoder(x if normalized or self.normalization is None else self.normalization(x))
         return features
+
+    def encode_with_output(self, x: Tensor, n_source: int = 0) -> tuple[Tensor, Tensor]:
+        """Return features [n, d] and raw outputs [n, k] of the main head; arguments as those of `encode`."""
+        if self.joined is None:
+            features = self.encode(x, n_source)
+            return features, self.head_modules[self.main.name](features)
+        rows = x if self.normalization is None else self.normalization(x)
+        features, output = self.joined.outputs(rows if rows.dim() == 2 else rows.flatten(1))
+        return features, output
 
     def head_input(self, head: Head, features: Tensor, output: Tensor | None) -> Tensor:
         """Return the input of a head, from the features [n, d] and the raw output of the head that it reads, if any.

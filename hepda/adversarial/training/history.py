@@ -16,7 +16,8 @@ class History:
     sends into the encoder, strength included, on the first batch of the epoch), `h_chance` (loss of a random
     head of k domains: ln k, times sum w / sum |w|); `task_gradient`; `gradient_cosine` (between the task's and the
     adversaries' gradients); `learning_rate`; `seconds` (only of the training); `score` (of the scorer, the larger
-    the better). A value that was not measured is NaN.
+    the better). A value that was not measured is NaN: gradients in some epochs of few steps, validation in some of a
+    long training without patience.
 
     Attributes:
         columns: the table.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Set
 from dataclasses import dataclass
 
 import torch
@@ -92,9 +93,11 @@ class Objective:
         self.active = [h for h in self.heads if self.value.get(h.name, 1.0) > 0.0]
         self.active_terms = [t for t in self.terms if self.value[t.name] > 0.0]
         self._shared_outputs = {h.reads for h in self.active if h.reads}
-        if self.active_terms or any(h.tail for h in self.active):
-            self._shared_outputs.add(self.network.main.name)
         self._needs_target = bool(self.active_terms) or any(self.layouts[h.name].target for h in self.active)
+        main = self.network.main
+        reads_all = not self._needs_target and main in self.active and main.reads is None and not main.gradient_penalty
+        if reads_all or self.active_terms or any(h.tail for h in self.active):
+            self._shared_outputs.add(main.name)
 
     @property
     def adversaries(self) -> list[Head | Term]:
@@ -104,8 +107,8 @@ class Objective:
     def __call__(self, batch: Batch, measure: bool = True) -> Losses:
         """Return the losses of a batch with every part whose strength is not 0, and meters if `measure` is True."""
         n = batch.n_source
-        features = self.network.encode(batch.features if self._needs_target else batch.features[:n], n)
-        outputs = {name: self.network.head_modules[name](features) for name in self._shared_outputs}
+        rows = batch.features if self._needs_target else batch.features[:n]
+        features, outputs = self._encoded(rows, n, self._shared_outputs)
         passed = _ForwardPass(batch, features, outputs, {} if measure else None)
         task: Tensor | None = None
         adversaries: dict[str, Tensor] = {}
@@ -127,8 +130,7 @@ class Objective:
         if not parts:
             return None
         with torch.no_grad():
-            features = self.network.encode(batch.features, batch.n_source)
-            outputs = {name: self.network.head_modules[name](features) for name in self._shared_outputs}
+            features, outputs = self._encoded(batch.features, batch.n_source, self._shared_outputs)
         passed, total = _ForwardPass(batch, features, outputs), features.new_zeros(())
         for part in parts:
             if isinstance(part, Head):
@@ -137,14 +139,24 @@ class Objective:
                 total = total + self._term_loss(part, passed)
         return total
 
+    def _encoded(self, x: Tensor, n_source: int, names: Set[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the features of rows, and the raw outputs of heads that read the features of all of them."""
+        network, main = self.network, self.network.main.name
+        if main not in names:
+            features, outputs = network.encode(x, n_source), {}
+        else:
+            features, output = network.encode_with_output(x, n_source)
+            outputs = {main: output}
+        return features, outputs | {name: network.head_modules[name](features) for name in names - {main}}
+
     @torch.no_grad()
     def meters(self, batch: Batch) -> dict[str, Tensor]:
         """Return sums over a batch of validation rows for every head, whatever its strength.
 
         Label smoothing and tail are not used.
         """
-        features = self.network.encode(batch.features, batch.n_source)
-        outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
+        names = {head.name for head in self.heads if head.reads is None}
+        features, outputs = self._encoded(batch.features, batch.n_source, names)
         meters: dict[str, Tensor] = {}
         passed = _ForwardPass(batch, features, outputs, meters)
         for head in self.heads:

@@ -14,6 +14,7 @@ from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.networks.kernels import worthwhile
 from hepda.adversarial.networks.network import Network
+from hepda.adversarial.networks.products import multiplies_bfloat16
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES, find_schedule
 from hepda.adversarial.networks.sets import SetEncoder
 from hepda.adversarial.training.optimizers import OPTIMIZERS, OptimizerSettings
@@ -41,7 +42,7 @@ class TrainSettings:
             ends with the average, and validation uses the average.
         clip: largest norm of the encoder's gradient; 0: no limit.
         projection: remove the part of the adversary's gradient that opposes the task's (stabilizers.py).
-        precision: `float32`; `bfloat16` for autocast; `float64` for everything.
+        precision: `float32`; `bfloat16` for autocast, refused on a CPU that emulates it; `float64` for everything.
         patience: epochs without a better value on the validation rows before it ends; None: never. The
             network then has the weights of the best epoch. Epochs in which an adversary is below 0.9 of its
             final strength are no candidates: the class loss is lowest before the adversary acts.
@@ -104,8 +105,16 @@ class TrainSettings:
             return self
         return replace(self, kernels="onednn" if worthwhile() else "plain")
 
+    def check_precision(self) -> None:
+        """Raise ConfigError for bfloat16 on a processor that emulates it."""
+        if self.precision == "bfloat16" and self.chosen_device() == "cpu" and not multiplies_bfloat16():
+            raise ConfigError(
+                "precision is bfloat16, which this processor emulates (it has none of AVX512_BF16, AMX and the bf16 of "
+                "ARM): a training would be slower than in float32. Set precision to float32, or use a GPU"
+            )
+
     def products(self) -> str:
-        """Return the key of `kernels.PRODUCTS`; the same for all workers of a training."""
+        """Return the key of `products.PRODUCTS`; the same for all workers of a training."""
         if self.precision == "bfloat16":
             return "bfloat16"
         onednn = self.with_kernels().kernels == "onednn"

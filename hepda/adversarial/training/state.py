@@ -27,7 +27,8 @@ from hepda.errors import TrainingError
 from hepda.timing import timed
 
 _METER_EVERY = 8  # in long epochs, training losses and accuracies are measured on every eighth batch
-_STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
+_VALIDATIONS = 20  # in a training that they do not stop, the validation rows are evaluated about so often
+_STEPS_PER_MEASUREMENT = 40  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
 class TrainingState(Problem):
@@ -98,6 +99,9 @@ class TrainingState(Problem):
         self._check_finite(line, number)
         self.history.rows += steps * (self.batches.n_source + self.batches.n_target)
         line |= {f"{name}_strength": value for name, value in self.objective.value.items()}
+        if not self._validates(number):
+            self.history.add(line)
+            return
         self.network.eval()
         if self.average is not None:
             self.average.swap()
@@ -106,6 +110,11 @@ class TrainingState(Problem):
         self._keep_best(line)
         if self.average is not None:
             self.average.swap()
+
+    def _validates(self, number: int) -> bool:
+        """Return whether the validation rows are evaluated after an epoch: after each, if they decide when it ends."""
+        every = 1 if self.settings.patience is not None else max(1, self.epochs // _VALIDATIONS)
+        return (number + 1) % every == 0 or number + 1 == self.epochs
 
     def _rate_factor(self, step: int) -> float:
         progress = step / (self.epochs * self.batches.steps)

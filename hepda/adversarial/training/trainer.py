@@ -11,10 +11,12 @@ import torch
 
 from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import DomainRows, Placement
+from hepda.adversarial.memory import keep_freed_memory
 from hepda.adversarial.networks.domains import GlobalBatchNorms
-from hepda.adversarial.networks.kernels import PRODUCTS, Fast
+from hepda.adversarial.networks.kernels import Fast
 from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.network import Network
+from hepda.adversarial.networks.products import PRODUCTS
 from hepda.adversarial.training.history import History
 from hepda.adversarial.training.problem import train
 from hepda.adversarial.training.settings import TrainSettings
@@ -51,7 +53,8 @@ class Trainer:
             network: the network; its normalization is fitted to the source rows if it is not yet.
             source: rows with the targets of the task's heads.
             target: rows of the other domain; without it, heads that compare domains are not trained.
-            validation: source and target rows that are not trained on, evaluated after each epoch.
+            validation: source and target rows that are not trained on, evaluated after each epoch; without patience,
+                in trainings of 40 epochs or more, about 20 times and after the last one.
             checkpoint: a file that is written after each epoch; of several workers, by the first, and read by all.
             resume: continue from the checkpoint if there is one.
             on_epoch: called after each epoch with the history so far.
@@ -60,7 +63,8 @@ class Trainer:
             The history. The network is left in evaluation mode on the CPU or GPU it was trained on.
 
         Raises:
-            ConfigError: settings are inconsistent, or rows do not have what the heads need.
+            ConfigError: settings are inconsistent or not possible on this processor, or rows do not have what the heads
+                need.
             DataError: rows that are not finite or have no weights.
             TrainingError: a loss that is not finite, or an adversary whose gradient is zero.
 
@@ -70,8 +74,10 @@ class Trainer:
             raise ConfigError("patience needs validation rows")
         if resume and checkpoint is None:
             raise ConfigError("resume needs a checkpoint")
+        settings.check_precision()
         device = torch.device(settings.chosen_device())
         rank, ranks = distributed.init()
+        keep_freed_memory()
         with seeded(settings.seed):
             network = network.to(device, settings.dtype())
             if settings.channels_last:

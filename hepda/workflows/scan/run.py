@@ -24,7 +24,7 @@ from hepda.runtime.plots import Plots
 from hepda.runtime.pool import Pool, Send, keep_cluster, needs_of, one_thread, open_pool
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
-from hepda.workflows.checks import check_device, check_texts, device_on
+from hepda.workflows.checks import check_device, check_precision, check_texts, device_on
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
 from hepda.workflows.scan.event_tables import EventTables, earlier_mark
 from hepda.workflows.scan.findings import Findings, curves_of
@@ -189,6 +189,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
         options = replace(options, criterion=Criterion(LOSS, options.criterion.tolerance))
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
     check_device(options.device, options.resources.cluster)
+    check_precision(base, options.device)
     check_texts(base)
     source = ScanSource(options.config, options.overrides, tuple(models), base)
     if options.guided is not None:

@@ -306,3 +306,27 @@ def test_rows_that_cannot_be_trained_on() -> None:
         SHORT.fit(network(), source, DomainRows(target.features, weights={"domain": -np.ones(len(target))}))
     with pytest.raises(DataError, match="has 2 rows"):
         DomainRows(source.features, {"class": np.ones(2)})
+
+
+def test_validation_rows_are_evaluated_as_often_as_they_are_needed() -> None:
+    source, target = shifted(60)
+    validation = shifted(40)
+    long = Trainer(epochs=45, batch_size=60, device="cpu")
+    history = long.fit(network(), source, target, validation=validation)
+    measured = np.isfinite(history["validation_class_loss"])
+    assert measured.sum() == 23 and measured[-1] and np.isfinite(history["score"][-1])
+    assert np.isfinite(history["class_loss"]).all()
+    patient = Trainer(long.settings, patience=45)
+    assert np.isfinite(patient.fit(network(), source, target, validation=validation)["score"]).all()
+    every = Trainer(long.settings, epochs=10)
+    assert np.isfinite(every.fit(network(), source, target, validation=validation)["score"]).all()
+
+
+def test_blocks_of_rows_change_a_training_by_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = shifted(300)
+    whole, in_blocks = network(), network()
+    trainer = Trainer(epochs=3, batch_size=300, device="cpu", kernels="plain")
+    trainer.fit(whole, source, target)
+    monkeypatch.setattr("hepda.adversarial.networks.stacks.BLOCK", 4096)
+    trainer.fit(in_blocks, source, target)
+    assert np.abs(whole.predict(source.features) - in_blocks.predict(source.features)).max() < 1e-5
