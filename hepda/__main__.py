@@ -1,6 +1,6 @@
 """`python -m hepda`, and so `torchrun -m hepda`."""
 
-from hepda.cli import entry
+from hepda.start import entry
 
 if __name__ == "__main__":
     entry()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -510,6 +509,8 @@ def _unexpected(error: Exception) -> int:
         if "extra argument" in str(error) and "=" in str(error):
             typer.echo("hepda: use one --set for each key: --set first=1 --set second=2", err=True)
         return 2
+    import traceback
+
     traceback.print_exception(error)
     typer.echo("hepda: this is a fault of hepda, not yours; please report it with the lines above", err=True)
     return 1

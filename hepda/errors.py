@@ -6,7 +6,6 @@ status 2. Any other exception is a fault of hepda and ends with status 1 and a t
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import platform
@@ -68,15 +67,21 @@ class MissingExtraError(HepdaError):
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a clause that suggests the candidate nearest to `name`, or an empty string if none is near."""
     lowered = {str(c).lower(): str(c) for c in candidates}
-    matches = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    matches = _nearest(name.lower(), lowered)
     return f" Did you mean {lowered[matches[0]]!r}?" if matches else ""
 
 
 def nearest_file(name: str, candidates: Iterable[str]) -> str:
     """Do the same as `nearest` for names of files, without their endings: a shared `.yaml` makes no names similar."""
     stems = {PurePath(c).stem.lower(): str(c) for c in candidates}
-    matches = difflib.get_close_matches(PurePath(name).stem.lower(), list(stems), n=1, cutoff=0.6)
+    matches = _nearest(PurePath(name).stem.lower(), stems)
     return f" Did you mean {stems[matches[0]]!r}?" if matches else ""
+
+
+def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    from difflib import get_close_matches  # only messages need it
+
+    return get_close_matches(name, list(candidates), n=1, cutoff=0.6)
 
 
 # --- errors of the disk, the boundary of everything that is written to a run directory --------------------------------

@@ -11,12 +11,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     Strict,
     StringConstraints,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
+from hepda.descriptions import describe
 from hepda.errors import nearest
 
 
@@ -30,13 +33,21 @@ class Section(BaseModel):
         populate_by_name=True,
         allow_inf_nan=False,
         protected_namespaces=(),
-        use_attribute_docstrings=True,
+        defer_build=True,  # most commands need the sections of one kind of data
     )
 
     @classmethod
     def keys(cls) -> list[str]:
         """Return the keys as they are written in the file."""
         return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the JSON schema, in which the texts below the fields describe them."""
+        schema = handler(core_schema)
+        keys = {name: field.alias or name for name, field in cls.model_fields.items()}
+        describe(handler.resolve_ref_schema(schema).get("properties", {}), keys, cls)
+        return schema
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2 as chi2_distribution
 
 from hepda.config import AnalysisConfig
 from hepda.errors import DataError, HepdaError, SourceError
@@ -423,6 +422,8 @@ def _agreement(spec: EvaluationSpec, table: FeatureTable, result: Checkup) -> No
 def _compared(
     name: str, domain: str, table: FeatureTable, column: int, rows: NDArray[np.int64], expected: NDArray[np.int64]
 ) -> Agreement:
+    from scipy.special import chdtrc  # only checks that compare data need it
+
     simulated = weighted(table.features[expected, column], table.weight[expected], "the simulation")
     observed = weighted(table.features[rows, column], table.weight[rows], "data")
     inner = np.unique(np.quantile(simulated.score, np.linspace(0, 1, BINS + 1)[1:-1]))
@@ -433,6 +434,6 @@ def _compared(
         ks=abs(kolmogorov_smirnov(simulated, observed)[0]),
         chi2=value,
         ndf=ndf,
-        p_value=None if value is None else float(chi2_distribution.sf(value, ndf)),
+        p_value=None if value is None else float(chdtrc(ndf, value)),
         means=tuple(float(np.average(s.score, weights=s.weight)) for s in (observed, simulated)),  # type: ignore[arg-type]
     )

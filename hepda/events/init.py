@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from keyword import iskeyword
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from hepda.events.expressions.columns import Column
 from hepda.events.expressions.parser import CONSTANTS
 from hepda.events.files.formats import SIDE, choose_tree
 from hepda.events.files.opening import EventFile, Tree, open_file, tree_of
+from hepda.events.files.protocol import Reader
 from hepda.events.identifiers import EVENT, RUN, is_identifier, role_of
 from hepda.events.sum_of_weights import Books, books_of
 
@@ -146,42 +148,67 @@ def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
 
 
 def classify(source: Tree) -> BranchRoles:
-    """Classify all branches by their names and by their first entries."""
+    """Classify all branches by their names and types, and by their first entries where these do not decide."""
     roles = BranchRoles()
-    names = list(source.own_names)
-    kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, names)))
-    words = _words(names, roles.aliases)
-    flat = [name for name, is_list in zip(names, kinds, strict=True) if not is_list]
-    parts_of = {name: _split(name.rpartition("/")[2]) for name in names if name not in flat}
-    columns = _read(source, flat) | _read(source, [name for name, (_, part) in parts_of.items() if part in KINEMATIC])
+    fields = source.file.do("the kinds of branches", lambda f: _fields(f.reader(source.tree), source.own_names))
+    words = _words(list(fields), roles.aliases)
+    flat = [name for name, kind in fields.items() if not kind.is_list]
+    parts_of = {name: _split(name.rpartition("/")[2]) for name, kind in fields.items() if kind.is_list}
+    untyped = [name for name, (_, part) in parts_of.items() if part in KINEMATIC and fields[name].numbers is None]
+    readable = _read(source, untyped)
     for name, (collection, part) in parts_of.items():
-        if part in KINEMATIC and name not in columns:
+        if name in untyped and name not in readable:
             roles.unused.append(name)
         else:
             roles.lists.setdefault(collection, {})[part] = words[name]
     branches = (branch for parts in roles.lists.values() for branch in parts.values())
     counted = {f"n{name}".lower().replace("_", "") for name in (*roles.lists, *branches)}
-    runs: dict[str, Column] = {}
-    events: dict[str, Column] = {}
-    for name in flat:
-        if name.lower().replace("_", "") in counted:
-            roles.counts.append(words[name])
-            continue
-        column = columns.get(name)
-        if column is None:
+    lengths = [name for name in flat if name.lower().replace("_", "") in counted]
+    roles.counts += [words[name] for name in lengths]
+    candidates = [name for name in flat if name not in set(lengths)]
+    columns = _read(source, [name for name in candidates if _needs_values(name, fields[name])])
+    runs: dict[str, Column | None] = {}
+    events: dict[str, Column | None] = {}
+    for name in candidates:
+        column, kind = columns.get(name), fields[name]
+        if column is None and _needs_values(name, kind):
             roles.unused.append(name)
-        elif role_of(name) in (RUN, EVENT) and column.offsets is None and column.values.dtype.kind in "iu":
+        elif role_of(name) in (RUN, EVENT) and _is_integer(kind, column):
             (runs if role_of(name) == RUN else events)[name] = column
         else:
             _place(roles, name, words[name], column)
-    for candidates, usual in ((runs, RUNS), (events, EVENTS)):
-        ranked = sorted(candidates, key=lambda name: _rank(name, candidates[name], usual))
+    for found, usual in ((runs, RUNS), (events, EVENTS)):
+        ranked = sorted(found, key=lambda name: _rank(name, found[name], usual))
         if ranked and usual is RUNS:
             roles.run = words[ranked[0]]
         elif ranked:
             roles.event = words[ranked[0]]
         roles.ids += [words[name] for name in ranked[1:]]
     return roles
+
+
+@dataclass(frozen=True, slots=True)
+class FieldKind:
+    """What a file states of a field without reading it. numbers: as of `Reader.number_type`."""
+
+    is_list: bool
+    numbers: np.dtype[Any] | None
+
+
+def _fields(reader: Reader, names: Iterable[str]) -> dict[str, FieldKind]:
+    return {name: FieldKind(reader.is_list(name), reader.number_type(name)) for name in names}
+
+
+def _needs_values(name: str, kind: FieldKind) -> bool:
+    """Return whether the place of a branch that is not a list depends on its values, not on its name and type alone."""
+    return kind.numbers is None or role_of(name) == EVENT or _group(name) is None
+
+
+def _is_integer(kind: FieldKind, column: Column | None) -> bool:
+    """Return whether a branch is one integer per event, by its values or, where it was not read, by its type."""
+    if column is not None:
+        return column.offsets is None and column.values.dtype.kind in "iu"
+    return kind.numbers is not None and kind.numbers.kind in "iu"
 
 
 def _words(names: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
@@ -220,36 +247,50 @@ def _read(source: Tree, names: Sequence[str]) -> dict[str, Column]:
         return {} if len(names) < 2 else {k: v for name in names for k, v in _read(source, [name]).items()}
 
 
-def _rank(name: str, column: Column, usual: Sequence[str]) -> tuple[bool, int]:
+def _rank(name: str, column: Column | None, usual: Sequence[str]) -> tuple[bool, int]:
     """Return a sort key, smallest for the branch that is most likely the number of the run or of the event.
 
     A usual name and, for events, values that are not constant make a branch more likely.
     """
     reduced = re.sub(r"[\W_]", "", re.split(r"[./]", name)[-1]).lower()
-    return usual is EVENTS and _constant(column), usual.index(reduced) if reduced in usual else len(usual)
+    constant = usual is EVENTS and (column is None or _constant(column))
+    return constant, usual.index(reduced) if reduced in usual else len(usual)
 
 
 def _constant(column: Column) -> bool:
     return len(column.values) < 2 or bool(np.all(column.values == column.values[0]))
 
 
-def _place(roles: BranchRoles, name: str, word: str, column: Column) -> None:
+def _group(name: str) -> str | None:
+    """Return the list of BranchRoles of a branch of numbers, if its name decides that; None if its values do."""
+    leaf, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
+    if WEIGHTS.search(leaf) or role == "weight":
+        return "weights"
+    if role is not None:
+        return "ids"
+    if TRUTH.search(name):
+        return "truth"
+    if VARIED.search(name):
+        return "varied"
+    return "unused" if BOOKKEEPING.search(name) or is_identifier(name) else None
+
+
+def _place(roles: BranchRoles, name: str, word: str, column: Column | None) -> None:
     """Add a branch that is not a list to a group, by its name and its first numbers.
 
-    word: the name of the branch in expressions.
+    Args:
+        roles: where it is added.
+        name: the branch.
+        word: its name in expressions.
+        column: its first numbers; None if its name decides.
+
     """
-    leaf, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
-    if WEIGHTS.search(leaf) and roles.weight is None:
+    group = _group(name)
+    if group == "weights" and roles.weight is None and WEIGHTS.search(name.rpartition("/")[2].rpartition(".")[2]):
         roles.weight = word
-    elif role == "weight":
-        roles.weights.append(word)
-    elif role is not None:
-        roles.ids.append(word)
-    elif TRUTH.search(name):
-        roles.truth.append(word)
-    elif VARIED.search(name):
-        roles.varied.append(word)
-    elif BOOKKEEPING.search(name) or is_identifier(name) or column.offsets is not None:
+    elif group is not None:
+        getattr(roles, group).append(word)
+    elif column is None or column.offsets is not None:
         roles.unused.append(word)
     elif _constant(column):
         roles.constant.append(word)

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PrivateAttr,
     SerializerFunctionWrapHandler,
@@ -15,7 +16,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from hepda.descriptions import describe
 from hepda.number_format import Quantity, number
 
 Number = int | float
@@ -31,10 +35,18 @@ class Record(BaseModel):
         populate_by_name=True,
         allow_inf_nan=False,
         protected_namespaces=(),
-        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     _keys: tuple[str, ...] = PrivateAttr(())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the JSON schema, in which the texts below the fields describe them."""
+        schema = handler(core_schema)
+        keys = {name: field.alias or name for name, field in cls.model_fields.items()}
+        describe(handler.resolve_ref_schema(schema).get("properties", {}), keys, cls)
+        return schema
 
     @classmethod
     def from_json(cls, content: object) -> Self:

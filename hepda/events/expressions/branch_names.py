@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from keyword import iskeyword
 from unicodedata import normalize
 
@@ -68,20 +69,11 @@ def names_of(
         SourceError: an alias of a branch that is not there.
 
     """
-    names = {field: Field(field) for field in fields}
-    shared: dict[str, list[str]] = {}
-    for spelling, owners in _spellings(fields).items():
-        if spelling in names:
-            continue
-        if len(owners) == 1:
-            names[spelling] = Field(owners[0])
-        else:
-            shared[spelling] = owners
+    spelled = _spelled_names(tuple(fields))
+    names = dict(spelled.names)
     refused = {name: f"{what}, not numbers or lists of numbers" for name, what in (not_numbers or {}).items()}
-    # Of several spellings, take the one that is most similar to the name in the file.
-    written = {field.name: name for name, field in sorted(names.items(), reverse=True) if is_name(name)}
-    refused |= {spelling: _meanings(owners, written) for spelling, owners in shared.items()}
-    for counter, members in _collections(names).items():
+    refused |= spelled.shared
+    for counter, members in spelled.collections.items():
         lists = (names[member].name for member in members[:_EXAMINED])
         list_field = None if counter in names else next((field for field in lists if is_list(field)), None)
         if list_field is not None:
@@ -96,6 +88,38 @@ def names_of(
         renamed[alias] = names[branch]
     known = names | renamed
     return Names(known, {name: why for name, why in refused.items() if name not in known})
+
+
+@dataclass(frozen=True, slots=True)
+class _SpelledNames:
+    """What follows from the names of the fields alone.
+
+    names: every spelling that belongs to one field; shared: the others, and what to write instead; collections: as of
+    `_collections`.
+    """
+
+    names: Mapping[str, Field]
+    shared: Mapping[str, str]
+    collections: Mapping[str, list[str]]
+
+
+@lru_cache(maxsize=16)  # the files of a sample have the same fields, hundreds of them
+def _spelled_names(fields: tuple[str, ...]) -> _SpelledNames:
+    names = {field: Field(field) for field in fields}
+    shared: dict[str, list[str]] = {}
+    for spelling, owners in _spellings(fields).items():
+        if spelling in names:
+            continue
+        if len(owners) == 1:
+            names[spelling] = Field(owners[0])
+        else:
+            shared[spelling] = owners
+    if not shared:
+        return _SpelledNames(names, {}, _collections(names))
+    # Of several spellings, take the one that is most similar to the name in the file.
+    written = {field.name: name for name, field in sorted(names.items(), reverse=True) if is_name(name)}
+    meanings = {spelling: _meanings(owners, written) for spelling, owners in shared.items()}
+    return _SpelledNames(names, meanings, _collections(names))
 
 
 def is_name(text: str) -> bool:

@@ -107,6 +107,12 @@ class Hdf5Reader:
         shape = place.dataset.dtype[place.field].shape if place.field else ()
         return bool(place.dataset.ndim + len(shape) == 2)
 
+    def number_type(self, field: str) -> np.dtype[Any] | None:
+        """Return the type of the numbers of a field."""
+        place = self._places[field]
+        kind: np.dtype[Any] = place.dataset.dtype[place.field] if place.field else place.dataset.dtype
+        return kind.base
+
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
         """Return no ends: chunks of HDF5 are small, so rows may be cut anywhere."""
         return ()

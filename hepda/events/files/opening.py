@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,12 @@ from hepda.events.files.locations import RETRIES, Result, attempt, check_scheme,
 from hepda.events.files.protocol import Format
 
 __all__ = ["EventFile", "EventSource", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
+
+
+_NAMES: dict[tuple[Any, ...], Names] = {}
+"""The names of trees that this process opened before, by file and its state: a command opens a file several times."""
+_MOST_NAMES = 64
+"""Number of trees whose names are kept: those of 1,500 branches take 1 MB."""
 
 
 class EventSource(Protocol):
@@ -199,14 +206,32 @@ def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, 
 
     """
     chosen = choose_tree(file.do("the list of trees", lambda f: f.trees()), tree, path)
+    known = (path, _state(path), chosen, tuple((aliases or {}).items()))
 
     def look(opened: Format) -> tuple[int, Names]:
         reader = opened.reader(chosen)
-        where = f"{path}: the tree {chosen!r}"
-        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where, reader.unreadable)
+        names = _NAMES.get(known)
+        if names is None or known[1] is None:
+            where = f"{path}: the tree {chosen!r}"
+            names = names_of(reader.fields, reader.is_list, aliases or {}, where, reader.unreadable)
+            while len(_NAMES) >= _MOST_NAMES:
+                _NAMES.pop(next(iter(_NAMES)), None)
+            _NAMES[known] = names
+        return reader.entries, names
 
     entries, names = file.do(f"the tree {chosen!r}", look)
     return Tree(file, chosen, entries, names.known, names.refused)
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    """Return what changes whenever a local file is written or replaced; None for a URL."""
+    if is_remote(path):
+        return None
+    try:
+        status = Path(path).stat()
+    except OSError:  # reported when it is opened
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 @contextmanager

@@ -20,15 +20,15 @@ class Leaf:
     """A column without columns inside.
 
     path: its path in the file; top: the position of the column of the table that it is a part of; way: the names from
-    that column down to the leaf; in_list: whether it is inside a list; numeric: whether it holds numbers; kind: Arrow's
-    name of its type; repeated: whether another leaf has the same path within the same column.
+    that column down to the leaf; in_list: whether it is inside a list; numbers: the type of its numbers, None if it
+    holds none; kind: Arrow's name of its type; repeated: whether another leaf has the same path within the same column.
     """
 
     path: str
     top: int
     way: tuple[str, ...]
     in_list: bool
-    numeric: bool
+    numbers: np.dtype[Any] | None
     kind: str
     repeated: bool = False
 
@@ -43,13 +43,14 @@ class ParquetFile:
         self._file = opened(path, pq.ParquetFile)
         self._all = _leaves_of(self._file)
         names = unique_names([".".join(leaf.way) for leaf in self._all])
-        self._leaves = {name: leaf for name, leaf in zip(names, self._all, strict=True) if leaf.numeric}
-        unreadable = [(name, leaf) for name, leaf in zip(names, self._all, strict=True) if not leaf.numeric]
+        self._leaves = {name: leaf for name, leaf in zip(names, self._all, strict=True) if leaf.numbers is not None}
+        unreadable = [(name, leaf) for name, leaf in zip(names, self._all, strict=True) if leaf.numbers is None]
         self.unreadable = {name: f"holds {leaf.kind}" for name, leaf in unreadable}
         sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.metadata.num_row_groups)]
         self._edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.entries = int(self._edges[-1])
         self.fields = tuple(self._leaves)
+        self._tops_of = _tops_by_path(self._all)
 
     def trees(self) -> None:
         """Return None: a Parquet file is one table."""
@@ -74,6 +75,10 @@ class ParquetFile:
     def is_list(self, field: str) -> bool:
         """Return whether a column holds a list per event."""
         return self._leaves[field].in_list
+
+    def number_type(self, field: str) -> np.dtype[Any] | None:
+        """Return the type of the numbers of a column, or of those in its lists."""
+        return self._leaves[field].numbers
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
         """Return the ends of row groups."""
@@ -113,10 +118,18 @@ class ParquetFile:
         import awkward as ak
 
         table = self._file.read_row_groups(list(groups), columns=list(paths), use_threads=False)
-        requested = dict.fromkeys(
-            leaf.top for path in paths for leaf in self._all if leaf.path == path or leaf.path.startswith(f"{path}.")
-        )
+        requested = dict.fromkeys(top for path in paths for top in self._tops_of[path])
         return {top: ak.from_arrow(column) for top, column in zip(requested, table.columns, strict=True)}
+
+
+def _tops_by_path(leaves: Sequence[Leaf]) -> dict[str, dict[int, None]]:
+    """Return the columns of the table, in their order, that have a path or parts of it."""
+    tops: dict[str, dict[int, None]] = {}
+    for leaf in leaves:
+        names = leaf.path.split(".")
+        for size in range(1, len(names) + 1):
+            tops.setdefault(".".join(names[:size]), {})[leaf.top] = None
+    return tops
 
 
 def _leaves_of(file: Any) -> list[Leaf]:
@@ -132,7 +145,7 @@ def _leaves_of(file: Any) -> list[Leaf]:
     ]
     number = Counter((top, way) for top, way, *_ in walked)
     return [
-        Leaf(path, top, way, in_list, _is_number(kind), str(kind), number[top, way] > 1)
+        Leaf(path, top, way, in_list, _numbers(kind), str(kind), number[top, way] > 1)
         for path, (top, way, in_list, kind) in zip(paths, walked, strict=True)
     ]
 
@@ -153,7 +166,10 @@ def _walk_type(kind: Any, way: tuple[str, ...], in_list: bool) -> Iterator[tuple
         yield way, in_list, kind
 
 
-def _is_number(kind: Any) -> bool:
+def _numbers(kind: Any) -> np.dtype[Any] | None:
+    """Return numpy's type of Arrow's numbers; None for a type that is none of them."""
     import pyarrow.types as types
 
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return np.dtype(kind.to_pandas_dtype())
+    return None

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from hepda.events.expressions.columns import Column
 
 
@@ -33,6 +35,10 @@ class Reader(Protocol):
 
     def is_list(self, field: str) -> bool:
         """Whether a field holds a list per event."""
+        ...
+
+    def number_type(self, field: str) -> np.dtype[Any] | None:
+        """Type of the numbers, or of those in the lists, of a field; None where only its values tell what it holds."""
         ...
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
