@@ -20,18 +20,18 @@ def check_output_folders(run: Path, plots: Path | None) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise ConfigError for a device that does not exist in torch or on this machine."""
+    """Raise ConfigError for a device that does not exist in torch or on this machine; say what to do."""
     if device in ("auto", "cpu"):
         return
-    import torch
-
     name, _, number = device.partition(":")
     if name != "cuda" or (number and not number.isdigit()):
         raise ConfigError(f"--device {device}: must be auto, cpu or cuda (or cuda:1, the second one).")
-    if int(number or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; use cpu or auto."
-        )
+    from hepda.adversarial import devices
+
+    try:
+        devices.find(device)
+    except ConfigError as error:
+        raise ConfigError(f"--{error}") from error  # "--device 'cuda': ..."
 
 
 def check_texts(config: AnyConfig) -> None:

@@ -110,6 +110,8 @@ class _Request:
 
 def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome:
     """Do the same as `train` for a caller that holds the lock of the run directory and sets the path of `file`."""
+    from hepda.adversarial import devices
+
     config, run = request.config, request.run
     clock, kind, processes = Clock(progress), kind_of(config), processes_of(config)
     if processes > 1:
@@ -126,13 +128,17 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         work = work_folder(config, inputs, run, request.resume)
         new = work / NEW
         file.write_to(new / LOG)
-        results = run_jobs(kind.jobs(new, work, request.device), kind.parallel_trainings(processes), progress.step)
+        at_once = kind.parallel_trainings(processes)
+        if config.training.processes == "auto":
+            at_once = devices.trainings_at_once(request.device, at_once)
+        results = run_jobs(kind.jobs(new, work, request.device), at_once, progress.step)
         scores = kind.combine(results)
         for line in training_warnings({result.name: result.about for result in results}):
             log.warning(line)
     _write_trainings(new, config, kind, results, scores)
     manifest = {
         **run_directory.provenance(config.seed),
+        "device": devices.describe(devices.find(request.device)),
         "inputs": inputs,
         "training": {result.name: result.about for result in results},
         "files": kind.files(),

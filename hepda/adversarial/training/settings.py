@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hepda.adversarial import distributed
+from hepda.adversarial import devices, distributed
 from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.networks.kernels import worthwhile
 from hepda.adversarial.networks.network import Network
@@ -113,9 +113,7 @@ class TrainSettings:
 
     def chosen_device(self) -> str:
         """Return the device that `auto` selects, or the one that was named."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return devices.chosen(self.device)
 
     def dtype(self) -> torch.dtype:
         """Return the type of the parameters and of the rows of a batch."""

@@ -79,7 +79,10 @@ class ScanPlan:
     @property
     def processes(self) -> int:
         """Number of trainings in parallel."""
-        return self.options.processes or processes_of(self.base)
+        from hepda.adversarial import devices
+
+        requested = self.options.processes
+        return requested or devices.trainings_at_once(self.options.device, processes_of(self.base))
 
 
 @dataclass(slots=True)
