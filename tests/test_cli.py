@@ -19,6 +19,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from hepda import __version__
+from hepda.adversarial import devices
 from hepda.cli import main
 from hepda.config import load_any
 from hepda.kinds import kind_of
@@ -161,6 +162,7 @@ def test_the_manifest_and_the_config_say_what_was_done(done, ntuples):
         assert file["sumw"] == pytest.approx(sample["yield"], rel=1e-12)
         assert file["lost"] == {"selection": sample["entries"] - sample["selected"]}
     assert manifest["seed"] == 1 and manifest["versions"]["hepda"] == __version__
+    assert manifest["device"] == devices.describe(devices.find("auto"))
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["features"] == ["ht", "m_bb"] and config["training"]["epochs"] == 2
 
@@ -403,9 +405,11 @@ def test_places_that_cannot_be_written_to(good, tmp_path, trained):
     assert (tmp_path / "mine" / "config.yaml").read_text() == "mine" and trained == []
 
 
-def test_a_device_that_is_not_there(good, tmp_path, trained):
-    result = run_cli("train", "--config", good, "--output", tmp_path / "run", "--device", "tpu", *sets(*SMALL))
-    assert_refused(result, "tpu")
+@pytest.mark.parametrize(("device", "message"), [("tpu", "tpu"), ("cuda:99", "--device 'cuda:99': ")])
+def test_a_device_that_is_not_there(device, message, good, tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    result = run_cli("train", "--config", good, "--output", tmp_path / "run", "--device", device, *sets(*SMALL))
+    assert_refused(result, device, message)
     assert trained == [] and list(tmp_path.iterdir()) == []
 
 

@@ -1,8 +1,9 @@
 """A training in several processes: sums over all workers, by torch.distributed; with one worker they have no effect.
 
-`torchrun --nproc-per-node 2 -m hepda train ...` starts them; gloo on CPUs, nccl on GPUs. Each worker has its part of
-every batch, and the numbers are those of one worker with the entire batch: losses are divided by the weights of all,
-and terms that compare rows with each other gather them. Only dropout and random transforms draw other numbers.
+`torchrun --nproc-per-node 2 -m hepda train ...` starts them; gloo for tensors on CPUs, nccl on GPUs. Each worker has
+its part of every batch, and the numbers are those of one worker with the entire batch: losses are divided by the
+weights of all, and terms that compare rows with each other gather them. Only dropout and random transforms draw other
+numbers.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ def init() -> tuple[int, int]:
         # (https://github.com/pytorch/pytorch/issues/190489).
         import torch.distributed.nn
 
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+        gpu = int(os.environ.get("LOCAL_RANK", "0"))
+        if gpu < torch.cuda.device_count():  # a training on GPUs finds a missing one (devices.find)
+            torch.cuda.set_device(gpu)
+        both = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # by where the tensors are
+        distributed.init_process_group(both, timeout=_PATIENCE)
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()

@@ -89,8 +89,10 @@ def noise(x: Tensor, generator: Generator) -> Tensor:
 
 def blur(x: Tensor, generator: Generator) -> Tensor:
     """Average half of the images over 3 x 3 pixels with binomial weights."""
-    line = x.new_tensor([0.25, 0.5, 0.25])
-    kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
+    kernel = x.new_full((1, 1, 3, 3), 1.0 / 16.0)  # made where x is: a list would be copied there, and waited for
+    kernel[:, :, 1] *= 2.0
+    kernel[:, :, :, 1] *= 2.0
+    kernel = kernel.expand(x.shape[1], 1, 3, 3)
     smooth = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
     return torch.where(_chosen(x, generator), smooth, x)
 
@@ -99,10 +101,9 @@ def cutout(x: Tensor, generator: Generator) -> Tensor:
     """Set a square with a side of a quarter of the width to the mean of the image."""
     rows, columns = x.shape[-2:]
     side = max(1, columns // 4)
-    extent = x.new_tensor([rows, columns])[:, None, None]
-    centre = torch.rand((2, len(x), 1), generator=generator, device=x.device) * extent
-    down = (torch.arange(rows, device=x.device) - centre[0]).abs() < side / 2
-    right = (torch.arange(columns, device=x.device) - centre[1]).abs() < side / 2
+    centre = torch.rand((2, len(x), 1), generator=generator, device=x.device)
+    down = (torch.arange(rows, device=x.device) - centre[0] * rows).abs() < side / 2
+    right = (torch.arange(columns, device=x.device) - centre[1] * columns).abs() < side / 2
     inside = (down[:, :, None] & right[:, None, :])[:, None]
     return torch.where(inside, x.mean(dim=(1, 2, 3), keepdim=True), x)
 

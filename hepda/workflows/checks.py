@@ -29,15 +29,17 @@ def check_device(device: str, cluster: str | None = None) -> None:
     """
     if device in ("auto", "cpu"):
         return
-    import torch
-
     name, _, number = device.partition(":")
     if name != "cuda" or (number and not number.isdigit()):
         raise ConfigError(f"--device {device}: must be auto, cpu or cuda (or cuda:1, the second one).")
-    if cluster is None and int(number or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; use cpu or auto."
-        )
+    if cluster is not None:
+        return
+    from hepda.adversarial import devices
+
+    try:
+        devices.find(device)
+    except ConfigError as error:
+        raise ConfigError(f"--{error}") from error  # "--device 'cuda': ..."
 
 
 def device_on(cluster: str | None, device: str) -> str:

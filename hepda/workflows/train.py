@@ -141,7 +141,12 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         file.write_to(new / LOG)
         cluster = request.resources.cluster
         jobs = kind.jobs(new, work, device_on(cluster, request.device))
-        results = run_jobs(jobs, kind.parallel_trainings(processes), progress.step, cluster)
+        at_once = kind.parallel_trainings(processes)
+        if config.training.processes == "auto":
+            from hepda.adversarial import devices
+
+            at_once = devices.trainings_at_once(request.device, at_once)
+        results = run_jobs(jobs, at_once, progress.step, cluster)
         release_cluster(cluster)
         scores = kind.combine(results)
         for line in training_warnings({result.name: result.about for result in results}):
@@ -149,6 +154,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
     _write_trainings(new, config, kind, results, scores)
     manifest = {
         **run_directory.provenance(config.seed),
+        "device": devices.describe(devices.find(request.device)),
         "inputs": inputs,
         "training": {result.name: result.about for result in results},
         "files": kind.files(),

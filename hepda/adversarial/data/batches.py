@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import NearStream
+from hepda.adversarial.data.transfer import PinnedBatch
 from hepda.adversarial.distributed import shard
 from hepda.errors import ConfigError, DataError
 from hepda.timing import timed
@@ -146,17 +147,23 @@ class Batch:
 
 
 class Stream:
-    """Row numbers of one domain in shuffled order, without end; every row occurs once before any is repeated."""
+    """Row numbers of one domain in shuffled order, without end; every row occurs once before any is repeated.
 
-    def __init__(self, rows: int, seed: int) -> None:
-        self.rows, self.seed = rows, seed
+    They are drawn on the CPU, so that they are the same on every device, and moved once for each pass.
+    """
+
+    def __init__(self, rows: int, seed: int, device: torch.device | None = None) -> None:
+        self.rows, self.seed, self.device = rows, seed, device or torch.device("cpu")
         self._pass = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
     def _permutation(self, number: int) -> Tensor:
         if number != self._pass:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number * 7919) % (2**63))
-            self._order, self._pass = torch.randperm(self.rows, generator=generator), number
+            order = torch.randperm(self.rows, generator=generator)
+            if self.device.type == "cuda":  # not from pinned memory, the copy would wait for the device
+                order = order.pin_memory().to(self.device, non_blocking=True)
+            self._order, self._pass = order, number
         return self._order
 
     def take(self, start: int, size: int) -> Tensor:
@@ -176,8 +183,9 @@ class Stream:
 
 def _stream(table: DomainTable, seed: int) -> Stream | NearStream:
     """Return the order of a domain's rows: `NearStream` if they are read from a file."""
-    kind = NearStream if isinstance(table.features, RowSource) and table.features.near else Stream
-    return kind(len(table), seed)
+    if isinstance(table.features, RowSource) and table.features.near:
+        return NearStream(len(table), seed)
+    return Stream(len(table), seed, table.columns.device)
 
 
 def batch_sizes(
@@ -264,12 +272,16 @@ class PairedBatches:
             (rows, *features.shape[1:]), dtype=features.dtype, device=features.device,
             memory_format=torch.channels_last if self._last else torch.contiguous_format,
         )  # fmt: skip
+        pins = device.type == "cuda" and self._features.device.type == "cpu"
+        self._pinned = PinnedBatch((self._features, self._columns), device) if pins else None
         self._generator, self._common = torch.Generator(device), torch.Generator(device)
 
     @timed("batches")
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step. It, and its random numbers, are valid until the next call."""
         n = self.local_source
+        if self._pinned is not None:
+            self._features, self._columns = self._pinned.to_fill()
         source_index = self._source.take(step * self.n_source, self.n_source)
         self._gather(self.source, source_index[self._parts[0]], slice(0, n))
         if self._target is not None and self.target is not None:
@@ -280,12 +292,12 @@ class PairedBatches:
             self._gather(self.target, index[self._parts[1]], slice(n, None))
         for generator, who in ((self._generator, self.rank), (self._common, 1008)):
             generator.manual_seed(((self.seed * 1_000_003 + step) * 1009 + who) % (2**63))
-        dtype = self._columns.dtype
-        features = self._features
+        features, columns = self._features, self._columns
+        if self._pinned is not None:
+            features, columns = self._pinned.upload()
         if self._format != torch.preserve_format:  # bytes are moved in half the time of floats
             features = features.contiguous(memory_format=self._format)
-        features = features.to(self.device, dtype, non_blocking=True)
-        columns = self._columns.to(self.device, non_blocking=True)
+        features, columns = features.to(self.device, columns.dtype), columns.to(self.device)
         all_rows = self.n_source, self.n_target
         return Batch(self._transformed(features, n), columns, n, all_rows, self._generator, self._common)
 
@@ -300,7 +312,6 @@ class PairedBatches:
         return torch.cat([rows if change is None else change(rows, self._generator) for change, rows in parts])
 
     def _gather(self, table: DomainTable, index: Tensor, rows: slice) -> None:
-        index = index.to(table.features.device)
         if isinstance(table.features, RowSource):
             self._features[rows] = table.features.take(index)
         elif self._last:

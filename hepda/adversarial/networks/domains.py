@@ -74,11 +74,12 @@ class DomainBatchNorm(DomainLayer):
 
     def _normalized(self, x: Tensor, domain: int) -> Tensor:
         affine_set = domain if len(self.weight) == 2 else 0
-        if self.training:
-            self.seen[domain] = True
-        elif not bool(self.seen[domain]):
-            domain = 1 - domain
         running = self.mean[domain], self.var[domain]
+        if self.training:
+            self.seen[domain].fill_(True)
+        else:  # without a question to the device, which would have to be waited for
+            seen, (mean, var) = self.seen[domain], running
+            running = torch.where(seen, mean, self.mean[1 - domain]), torch.where(seen, var, self.var[1 - domain])
         affine = self.weight[affine_set], self.bias[affine_set]
         momentum = 0.0 if not self.update_stats else self.momentum
         if self.training and is_distributed():
@@ -102,7 +103,7 @@ def global_batch_norm(
     dtype, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     dimensions = [d for d in range(x.dim()) if d != 1]
     shape = [1, -1, *[1] * (x.dim() - 2)]
-    count = all_reduce(x.new_tensor(float(x.numel() // x.shape[1])))
+    count = all_reduce(x.new_full((), float(x.numel() // x.shape[1])))
     batch_mean = all_reduce(x.sum(dimensions)) / count
     centred = x - batch_mean.reshape(shape)
     variance = all_reduce(centred.square().sum(dimensions)) / count

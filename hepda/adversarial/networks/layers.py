@@ -26,16 +26,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 @contextmanager
-def seeded(seed: int | None) -> Iterator[None]:
+def seeded(seed: int | None, device: torch.device | None = None) -> Iterator[None]:
     """Within the block torch's random numbers start from `seed`; after it they continue as before the block.
 
-    Networks made inside are the same each time. None does not change the random numbers.
+    Networks made inside are the same each time. None does not change the random numbers. Those of a GPU are changed
+    only if it is named as `device`: others are not even started.
     """
     if seed is None:
         yield
         return
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.random.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield
 
 

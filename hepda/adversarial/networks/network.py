@@ -267,8 +267,8 @@ class Network(nn.Module):
         with self._evaluating():
             for features in self._encoded(x, domain, batch):
                 output = self._output(chosen, features, {})
-                parts.append(as_array(output if raw else probabilities(output, chosen.loss)))
-        result: NDArray[np.float32] = np.concatenate(parts)
+                parts.append(output if raw else probabilities(output, chosen.loss))
+            result = as_array(torch.cat(parts))  # one transfer: a GPU computes the next batch meanwhile
         return result[:, 0] if result.shape[1] == 1 else result
 
     def embed(

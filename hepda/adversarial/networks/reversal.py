@@ -43,7 +43,7 @@ def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
 
     """
     if not isinstance(strength, Tensor):
-        strength = torch.tensor(strength, dtype=x.dtype, device=x.device)
+        strength = torch.full((), strength, dtype=x.dtype, device=x.device)
     if transformed(x):
         detached = x.detach()
         return detached - strength * (x - detached)

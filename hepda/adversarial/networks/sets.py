@@ -162,17 +162,29 @@ class Places:
 
     @classmethod
     def of(cls, real: Tensor) -> Places:
-        """Return the places of the tokens [n, tokens] that exist; the first of each event does."""
+        """Return the places of the tokens [n, tokens] that exist; the first of each event does.
+
+        On a GPU all tokens are kept, so that nothing has to be counted there and waited for; those that do not exist
+        are looked at by none.
+        """
+        if real.device.type != "cpu":
+            n, tokens = real.shape
+            index = torch.arange(n * tokens, device=real.device)
+            return cls(real, index, index[::tokens])
         number = real.sum(dim=1)
         return cls(real, real.flatten().nonzero()[:, 0], number.cumsum(0) - number)
 
     def pack(self, padded: Tensor) -> Tensor:
         """Return the vectors of the tokens that exist."""
+        if len(self.index) == self.real.numel():
+            return padded.flatten(0, 1)
         return padded.flatten(0, 1).index_select(0, self.index)
 
     def pad(self, packed: Tensor) -> Tensor:
         """Return vectors of all tokens, 0 where there is none."""
         n, tokens = self.real.shape
+        if len(self.index) == n * tokens:
+            return packed.reshape(n, tokens, -1)
         empty = packed.new_zeros(n * tokens, packed.shape[1])
         return empty.index_copy(0, self.index, packed).view(n, tokens, -1)
 

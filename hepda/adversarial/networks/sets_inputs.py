@@ -123,8 +123,13 @@ class SetLayout:
 def on_real(module: nn.Module, objects: Objects, width: int) -> Tensor:
     """Return the output [n, size, width] of a module of rows for each object; 0 where there is none.
 
-    Only the objects that exist are computed.
+    Only the objects that exist are computed. A GPU computes all places instead: to know how many exist, the CPU would
+    have to wait for it in every step.
     """
+    if objects.real.device.type != "cpu":
+        absent = ~objects.real[..., None]
+        of_all: Tensor = module(objects.values.masked_fill(absent, 0.0).flatten(0, 1))
+        return of_all.view(*objects.real.shape, width).masked_fill(absent, 0.0)
     chosen = objects.values[objects.real]
     if not len(chosen):  # the kernels of some layers do not take an empty matrix
         return objects.values.new_zeros(*objects.real.shape, width)

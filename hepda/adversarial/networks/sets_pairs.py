@@ -162,8 +162,9 @@ class PairBias(FittedInputs):
         """
         moments = Moments(len(self.features))
         for rows, w in weighted_parts(features, weight, chunk, _FITTED):
-            pairs = self.pairs(self.layout.split(rows)[0])
-            moments.add(pairs.values[pairs.real], w[:, None].expand(pairs.real.shape)[pairs.real])
+            pairs = self.pairs(self.layout.split(rows.to(self.first.device))[0])
+            real = pairs.real.cpu()
+            moments.add(pairs.values.cpu()[real], w[:, None].expand(real.shape)[real])
         if not (moments.total > 0.0 and bool(torch.isfinite(moments.square).all())):
             raise DataError(
                 "the training rows have no pairs of objects with finite four-momenta; look at `four_momentum` of the "

@@ -19,6 +19,7 @@ from hepda.adversarial.networks.term import Term, View, shares
 from hepda.errors import ConfigError
 
 _STRIP = 2**17  # pairs of a strip: half a megabyte of a float32 matrix
+_STRIP_OF_GPU = 2**24  # which needs that many to be busy
 
 
 def signed_shares(source_weight: Tensor, target_weight: Tensor) -> Tensor:
@@ -52,11 +53,11 @@ def _exponent(x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
     return torch.cat([2.0 * rate * x, a, torch.ones_like(a)], 1) @ torch.cat([y, torch.ones_like(b), b], 1).t()
 
 
-def _strips(rows: int) -> Sequence[tuple[slice, slice]]:
+def _strips(rows: int, device: torch.device) -> Sequence[tuple[slice, slice]]:
     """Return strips of the upper triangle of a matrix [rows, rows]: rows, and columns from the diagonal on."""
-    strips, start = [], 0
+    strips, start, pairs = [], 0, _STRIP if device.type == "cpu" else _STRIP_OF_GPU
     while start < rows:
-        end = min(rows, start + max(16, _STRIP // (rows - start)))
+        end = min(rows, start + max(16, pairs // (rows - start)))
         strips.append((slice(start, end), slice(start, rows)))
         start = end
     return strips
@@ -72,7 +73,7 @@ class _KernelSum(torch.autograd.Function):
         total = signs.new_zeros(())
         gradients = [torch.zeros_like(x) for x in layers]
         rates = 1.0 / (2.0 ** (kernels // 2) * widths)
-        for rows, columns in _strips(len(signs)):
+        for rows, columns in _strips(len(signs), signs.device):
             # both orders of a pair count; those of the square on the diagonal are both in the strip
             row_signs, column_signs = signs[rows, None], 2.0 * signs[columns, None]
             column_signs[: len(row_signs)] *= 0.5

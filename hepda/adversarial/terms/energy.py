@@ -25,6 +25,8 @@ from hepda.adversarial.networks.term import Term, View, shares
 
 _STRIP = 2**18
 """Pairs of rows whose distances are in memory at once."""
+_STRIP_OF_GPU = 2**24
+"""The same on a GPU, which needs a thousand times as many numbers to be busy: 128 MB of float64."""
 
 
 def cramer(
@@ -107,11 +109,11 @@ def energy_distance(
     return result.to(source.dtype)
 
 
-def _strips(rows: int) -> Iterator[tuple[slice, slice]]:
+def _strips(rows: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
     """Yield strips of the upper triangle of a matrix [rows, rows]: rows, and columns from the diagonal on."""
-    start = 0
+    start, pairs = 0, _STRIP if device.type == "cpu" else _STRIP_OF_GPU
     while start < rows:
-        end = min(rows, start + max(16, _STRIP // (rows - start)))
+        end = min(rows, start + max(16, pairs // (rows - start)))
         yield slice(start, end), slice(start, rows)
         start = end
 
@@ -123,7 +125,7 @@ class _PairSum(torch.autograd.Function):
     def forward(ctx: Any, points: Tensor, sides: Tensor, coefficients: Tensor) -> Tensor:
         gradient = torch.zeros_like(points)
         total = sides.new_zeros(())
-        for rows, columns in _strips(len(points)):
+        for rows, columns in _strips(len(points), points.device):
             a, b = points[rows], points[columns]
             # exact differences: products would lose the distances of near points
             distance = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

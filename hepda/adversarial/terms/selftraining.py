@@ -51,6 +51,11 @@ class ClassConfusion(Term):
         return class_confusion(all_logits(view.outputs[1], view.loss), view.weights[1], self.temperature)
 
 
+def _column_of(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """Return numbers as a tensor, made where `like` is: a list would be copied there, and waited for."""
+    return torch.stack([like.new_full((), number) for number in numbers])
+
+
 def aligned(prediction: Tensor, weight: Tensor, fractions: Tensor) -> Tensor:
     """Return predictions [n, k], rescaled so that their weighted mean becomes `fractions` [k] (ReMixMatch)."""
     moved = prediction * (fractions / (shares(weight) @ prediction).clamp_min(_TINY))
@@ -102,7 +107,7 @@ class PseudoLabels(Term):
         """Return pseudo-labels [n_t], and 1.0 where they are certain, from predictions [n_s, k] and [n_t, k]."""
         p = shares(source_weight)
         if self.align:
-            fractions = p @ source if self.prior is None else target.new_tensor(list(self.prior))
+            fractions = p @ source if self.prior is None else _column_of(self.prior, target)
             target = aligned(target, target_weight, fractions)
         largest, label = target.max(dim=1)
         return label, (largest >= self.threshold * (p @ source.max(dim=1).values)).to(target.dtype)

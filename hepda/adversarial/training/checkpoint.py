@@ -39,16 +39,24 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, name: str, tensors: dict
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-    """Write tensors and values for JSON, atomically, with the state of torch's random numbers."""
+    """Write tensors and values for JSON, atomically, with the state of torch's random numbers.
+
+    Those of a GPU are included if tensors are on it.
+    """
     all_tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     all_tensors["random.cpu"] = torch.get_rng_state()
-    for i in range(torch.cuda.device_count()):
-        all_tensors[f"random.cuda{i}"] = torch.cuda.get_rng_state(i)
+    gpus = [value.device for value in tensors.values() if value.device.type == "cuda"]
+    if gpus:
+        all_tensors["random.cuda"] = torch.cuda.get_rng_state(gpus[0])
     write_tensors(path, all_tensors, {"format": FORMAT, "said": json.dumps(values)})
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checkpoint(path: Path, device: torch.device | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the values of a checkpoint, and restore the state of torch's random numbers.
+
+    Args:
+        path: the file.
+        device: the GPU whose random numbers are restored as well, if the checkpoint has some; None: none.
 
     Raises:
         SourceError: it is not a checkpoint of hepda.
@@ -60,7 +68,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     values: dict[str, Any] = read_description(path, metadata, "said")
     with reading_saved(path):
         torch.set_rng_state(tensors.pop("random.cpu"))
-        for i in range(torch.cuda.device_count()):
-            if f"random.cuda{i}" in tensors:
-                torch.cuda.set_rng_state(tensors.pop(f"random.cuda{i}"), i)
+        state = tensors.pop("random.cuda", None)
+        if state is not None and device is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
     return tensors, values

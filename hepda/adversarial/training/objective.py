@@ -185,7 +185,7 @@ class Objective:
             passed.meters[head.name] = self.meter(head, output, target, weight, loss * below)
         if penalty is None:
             return loss
-        rows = loss.new_tensor(float(len(columns)))  # the penalty is a mean over rows: over those of all workers
+        rows = loss.new_full((), float(len(columns)))  # the penalty is a mean over rows: over those of all workers
         return loss + penalty * (rows / all_reduce(rows))
 
     def _tail(self, tail: Tail, passed: _ForwardPass) -> Tensor:

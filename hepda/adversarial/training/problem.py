@@ -123,7 +123,8 @@ class Problem(ABC):
             ConfigError: it was written with other settings, modules or rows.
 
         """
-        tensors, values = read_checkpoint(path)
+        parameters = [p for player in self.players.values() for p in player.module.parameters()]
+        tensors, values = read_checkpoint(path, parameters[0].device if parameters else None)
         if values["fingerprint"] != self.fingerprint():
             raise ConfigError(
                 f"{path} was written with other training settings, another network or other rows; remove it, "
@@ -203,7 +204,7 @@ class Game(Problem):
     def epoch(self) -> None:
         """Train for `turns` turns."""
         begin, first = time.perf_counter(), self.history.epochs * self.turns
-        sums: dict[str, float] = dict.fromkeys(self.players, 0.0)
+        losses: dict[str, list[Tensor]] = {name: [] for name in self.players}
         for player in self.players.values():
             player.module.train()
         for turn in range(first, first + self.turns):
@@ -211,12 +212,15 @@ class Game(Problem):
                 for k in range(player.steps):
                     update = turn * player.steps + k
                     self.random.manual_seed(((self.seed * 1_000_003 + update) * 1009 + number) % (2**63))
-                    sums[player.name] += self._update(player, update)
-        line = {f"{name}_loss": total / (self.turns * self.players[name].steps) for name, total in sums.items()}
+                    losses[player.name].append(self._update(player, update))
+        line = {
+            f"{name}_loss": sum(torch.stack(values).tolist()) / (self.turns * self.players[name].steps)
+            for name, values in losses.items()
+        }
         self.history.add(line | {"seconds": time.perf_counter() - begin})
 
-    def _update(self, player: Player, update: int) -> float:
-        """Take a step of one player; return its loss before the step."""
+    def _update(self, player: Player, update: int) -> Tensor:
+        """Take a step of one player; return its loss before the step, which is not waited for."""
         parameters = [p for group in player.optimizer.param_groups for p in group["params"]]
         loss = self.losses[player.name](update, self.random)
         gradients = torch.autograd.grad(loss, parameters)
@@ -224,7 +228,7 @@ class Game(Problem):
             parameter.grad = gradient
         distributed.all_reduce_gradients(parameters)
         player.optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def fingerprint(self) -> str:
         """Return the names, shapes and steps of the players, and the seed."""

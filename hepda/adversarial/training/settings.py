@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hepda.adversarial import distributed
+from hepda.adversarial import devices, distributed
 from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.networks.kernels import worthwhile
 from hepda.adversarial.networks.network import Network
@@ -106,8 +106,11 @@ class TrainSettings:
         return replace(self, kernels="onednn" if worthwhile() else "plain")
 
     def check_precision(self) -> None:
-        """Raise ConfigError for bfloat16 on a processor that emulates it."""
-        if self.precision == "bfloat16" and self.chosen_device() == "cpu" and not multiplies_bfloat16():
+        """Raise ConfigError for bfloat16 on a processor or GPU that emulates it."""
+        if self.precision != "bfloat16":
+            return
+        devices.check_bfloat16(devices.find(self.device))
+        if self.chosen_device() == "cpu" and not multiplies_bfloat16():
             raise ConfigError(
                 "precision is bfloat16, which this processor emulates (it has none of AVX512_BF16, AMX and the bf16 of "
                 "ARM): a training would be slower than in float32. Set precision to float32, or use a GPU"
@@ -122,9 +125,7 @@ class TrainSettings:
 
     def chosen_device(self) -> str:
         """Return the device that `auto` selects, or the one that was named."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return devices.chosen(self.device)
 
     def dtype(self) -> torch.dtype:
         """Return the type of the parameters and of the rows of a batch."""

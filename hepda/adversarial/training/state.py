@@ -13,11 +13,12 @@ from torch import Tensor
 
 from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, Placement, batch_sizes
+from hepda.adversarial.data.resident import resident
 from hepda.adversarial.networks.layers import FittedInputs
 from hepda.adversarial.networks.network import Head, Network, rows_per_pass
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
 from hepda.adversarial.training.history import diagnose
-from hepda.adversarial.training.layout import BatchLayout, batch_layout, chance
+from hepda.adversarial.training.layout import batch_layout, chance
 from hepda.adversarial.training.objective import Losses, Objective
 from hepda.adversarial.training.optimizers import Optimizers
 from hepda.adversarial.training.problem import Player, Problem, below
@@ -55,7 +56,8 @@ class TrainingState(Problem):
             if isinstance(part, FittedInputs) and not bool(part.fitted):
                 part.fit(plan.source.features, plan.source.columns[:, layout.weight] if layout.source else None)
         self.objective = Objective(network, plan, device)
-        batches = partial(PairedBatches, plan.source, plan.target, settings.batch_size, settings.target_size)
+        tables = resident(plan.source, plan.target, device)
+        batches = partial(PairedBatches, *tables, settings.batch_size, settings.target_size)
         self.batches = batches(settings.seed, placement)
         # the adversary's extra steps draw separate rows
         self.adversary_batches = batches(settings.seed + 104729, placement)
@@ -63,16 +65,17 @@ class TrainingState(Problem):
         self.optimizers = Optimizers(network, settings.for_optimizer())
         chances = {head.name: chance(head, source, target) for head in self.objective.heads}
         self.chances = {name: loss for name, loss in chances.items() if loss is not None}
-        self.validation_objective: tuple[Objective, BatchLayout] | None = None
+        self.validated: tuple[Objective, tuple[DomainTable, DomainTable | None]] | None = None
         if validation is not None:
-            validation_layout = batch_layout(network, *validation)
-            self.validation_objective = Objective(network, validation_layout, device), validation_layout
+            held_out = batch_layout(network, *validation)
+            self.validated = Objective(network, held_out, device), resident(held_out.source, held_out.target, device)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
         super().__init__([Player("network", network, self.optimizers.optimizer)], settings.epochs)
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
+        self.products: dict[str, Tensor] = {}  # of gradients, measured and not read from the device yet
         self.silent: set[str] = set()  # reversed heads whose gradient was zero in their first step
 
     # ---- an epoch ----
@@ -93,7 +96,7 @@ class TrainingState(Problem):
             meters = self._step(step, line if measures else None, measures or i % every == 0)
             for name, meter in meters.items():
                 sums[name] = sums[name] + meter if name in sums else meter
-        line |= self._read(sums, "")  # waits for the device
+        line |= self._norms() | self._read(sums, "")  # waits for the device
         line["seconds"] = time.perf_counter() - begin
         line["learning_rate"] = self.settings.learning_rate * self._rate_factor(step)
         self._check_finite(line, number)
@@ -191,20 +194,37 @@ class TrainingState(Problem):
 
     @timed("norms of gradients")
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:
-        """Record the norms of the gradients of task and adversaries in the encoder, and the cosine of task and sum."""
+        """Measure the gradients of task and adversaries in the encoder: their norms, and the cosine of task and sum.
+
+        They are read, and recorded in `line`, at the end of the epoch; at once, which waits for the device, only while
+        an adversary has not shown yet that it acts.
+        """
         if not losses.task.requires_grad or not self._encoder:
             return
         task = self._gradient(losses.task, self._encoder)
-        line["task_gradient"] = math.sqrt(float(inner(task, task)))
+        self.products = {"task": inner(task, task)}
         total: list[Tensor | None] = [None] * len(task)
         for name, loss in losses.adversaries.items():
             gradients = self._gradient(loss, self._encoder)
-            line[f"{name}_gradient"] = math.sqrt(float(inner(gradients, gradients)))
+            self.products[name] = inner(gradients, gradients)
             total = [a if b is None else b if a is None else a + b for a, b in zip(total, gradients, strict=True)]
-        self._check_alive(losses, line)
-        norm = math.sqrt(float(inner(total, total)))
+        self.products |= {"": inner(total, total), "*": inner(task, total)}  # no names of heads
+        if self._needs_gradient_check(line):
+            line |= self._norms()
+            self._check_alive(losses, line)
+
+    def _norms(self) -> dict[str, float]:
+        """Return norms and cosine from the products of gradients that were measured last; waits for the device."""
+        if not self.products:
+            return {}
+        squares = _read_together(self.products, self.device)
+        self.products = {}
+        squared, product = squares.pop(""), squares.pop("*")
+        line = {f"{name}_gradient": math.sqrt(square) for name, square in squares.items()}
+        norm = math.sqrt(squared)
         if norm > 0.0 and line["task_gradient"] > 0.0:
-            line["gradient_cosine"] = float(inner(task, total)) / (norm * line["task_gradient"])
+            line["gradient_cosine"] = product / (norm * line["task_gradient"])
+        return line
 
     # ---- whether the adversaries act ----
 
@@ -243,16 +263,16 @@ class TrainingState(Problem):
     def _read(self, sums: dict[str, Tensor], prefix: str) -> dict[str, float]:
         """Return weighted losses and accuracies from sums over batches."""
         line: dict[str, float] = {}
-        for name, meter in sums.items():
-            above, below, correct, signed = distributed.all_reduce(meter).tolist()
-            if not below > 0.0:
+        meters = _read_together({name: distributed.all_reduce(meter) for name, meter in sums.items()}, self.device)
+        for name, (losses, weights, correct, signed) in meters.items():
+            if not weights > 0.0:
                 continue
-            line[f"{prefix}{name}_loss"] = above / below
+            line[f"{prefix}{name}_loss"] = losses / weights
             head = self.network.heads.get(name)
             if head is not None and head.loss in ("binary", "multiclass") and signed > 0.0:
                 line[f"{prefix}{name}_accuracy"] = correct / signed
             if name in self.chances:
-                line[f"{prefix}{name}_chance"] = self.chances[name] * signed / below
+                line[f"{prefix}{name}_chance"] = self.chances[name] * signed / weights
         return line
 
     def _check_finite(self, line: dict[str, float], epoch: int) -> None:
@@ -267,12 +287,12 @@ class TrainingState(Problem):
 
     @timed("validation")
     def _validate(self) -> dict[str, float]:
-        if self.validation_objective is None or self.validation is None:
+        if self.validated is None or self.validation is None:
             return {}
-        objective, plan = self.validation_objective
+        objective, (source, target) = self.validated
         sums: dict[str, Tensor] = {}
         with torch.no_grad():
-            for table, is_source in ((plan.source, True), (plan.target, False)):
+            for table, is_source in ((source, True), (target, False)):
                 for batch in _chunks(table, is_source, self.device):
                     for name, meter in objective.meters(batch).items():
                         sums[name] = sums[name] + meter if name in sums else meter
@@ -339,6 +359,12 @@ class TrainingState(Problem):
     def fingerprint(self) -> str:
         """Return the fingerprint of settings and network, and the numbers of rows."""
         return f"{self.settings.fingerprint(self.network)} {self.rows[0]} {self.rows[1]}"
+
+
+def _read_together(values: dict[str, Tensor], device: torch.device) -> dict[str, Any]:
+    """Return tensors of one shape as numbers, in one transfer: the device is waited for once."""
+    stacked = torch.stack([value.to(device) for value in values.values()]) if values else torch.empty(0)
+    return dict(zip(values, stacked.tolist(), strict=True))
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:

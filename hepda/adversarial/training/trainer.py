@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hepda.adversarial import distributed
+from hepda.adversarial import devices, distributed
 from hepda.adversarial.data.batches import DomainRows, Placement
 from hepda.adversarial.memory import keep_freed_memory
 from hepda.adversarial.networks.domains import GlobalBatchNorms
@@ -63,10 +64,11 @@ class Trainer:
             The history. The network is left in evaluation mode on the CPU or GPU it was trained on.
 
         Raises:
-            ConfigError: settings are inconsistent or not possible on this processor, or rows do not have what the heads
-                need.
+            ConfigError: settings are inconsistent or not possible on this processor, rows do not have what the heads
+                need, or the device is not there.
             DataError: rows that are not finite or have no weights.
-            TrainingError: a loss that is not finite, or an adversary whose gradient is zero.
+            TrainingError: a loss that is not finite, an adversary whose gradient is zero, or a GPU whose memory is
+                full.
 
         """
         settings = self.settings
@@ -75,10 +77,11 @@ class Trainer:
         if resume and checkpoint is None:
             raise ConfigError("resume needs a checkpoint")
         settings.check_precision()
-        device = torch.device(settings.chosen_device())
         rank, ranks = distributed.init()
+        device = devices.find(settings.device)
         keep_freed_memory()
-        with seeded(settings.seed):
+        content = partial(_content, settings, network, source, target)
+        with seeded(settings.seed, device), devices.reproducible(device), devices.memory_errors(device, content):
             network = network.to(device, settings.dtype())
             if settings.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -90,3 +93,15 @@ class Trainer:
                 run.resume(path)
             with Fast(network, PRODUCTS[run.history.kernels]), GlobalBatchNorms(network):
                 return train(run, path, on_epoch=on_epoch)
+
+
+def _content(settings: TrainSettings, network: Network, source: DomainRows, target: DomainRows | None) -> str:
+    """Return what a training holds in the memory of its device, for the message of an error."""
+    features, rows = source.features, len(source) + (0 if target is None else len(target))
+    step = settings.batch_size + (0 if target is None else settings.target_size or settings.batch_size)
+    parameters = sum(p.numel() for p in network.parameters())
+    kept = devices.bytes_for_gradients(network, (min(step, rows), *features.shape[1:]))
+    return (
+        f"the training has {rows} rows of shape {tuple(features.shape[1:])} in steps of {min(step, rows)}, and a "
+        f"network of {parameters} parameters" + ("" if kept is None else f"; a step keeps {kept / 1e9:.2g} GB")
+    )

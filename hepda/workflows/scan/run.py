@@ -89,7 +89,10 @@ class ScanPlan:
     @property
     def processes(self) -> int:
         """Number of processes of this machine: of trainings in parallel, unless a cluster trains."""
-        return self.options.processes or processes_of(self.base)
+        from hepda.adversarial import devices
+
+        requested = self.options.processes
+        return requested or devices.trainings_at_once(self.options.device, processes_of(self.base))
 
     @property
     def cluster(self) -> str | None:

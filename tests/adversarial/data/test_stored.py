@@ -87,7 +87,7 @@ def test_a_training_on_picked_rows_is_that_on_the_rows_in_memory(monkeypatch):
     from hepda.adversarial.data import batches
 
     picked, other = trained(RowSubset(torch.from_numpy(matrix), index), label, weight)
-    monkeypatch.setattr(batches, "Stream", NearStream)  # the same order of rows
+    monkeypatch.setattr(batches, "Stream", lambda rows, seed, device: NearStream(rows, seed))  # the same order of rows
     plain, history = trained(matrix[index], label, weight)
     assert history.columns["class_loss"] == other.columns["class_loss"]
     for parameter, two in zip(picked.parameters(), plain.parameters(), strict=True):
