@@ -119,6 +119,24 @@ class _Request:
     resources: Resources
 
 
+def _at_once(config: AnyConfig, device: str, most: int) -> int:
+    """Return how many trainings run in parallel, of `most` that fit into the memory: fewer on a GPU, unless stated."""
+    if config.training.processes != "auto":
+        return most
+    from hepda.adversarial import devices
+
+    return devices.trainings_at_once(device, most)
+
+
+def _described(request: _Request) -> str:
+    """Return the device of the trainings for the manifest; that of a cluster is not known here."""
+    if request.resources.cluster is not None:
+        return f"{device_on(request.resources.cluster, request.device)} (of the cluster's workers)"
+    from hepda.adversarial import devices
+
+    return devices.describe(devices.find(request.device))
+
+
 def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome:
     """Do the same as `train` for a caller that holds the lock of the run directory and sets the path of `file`."""
     config, run = request.config, request.run
@@ -141,11 +159,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         file.write_to(new / LOG)
         cluster = request.resources.cluster
         jobs = kind.jobs(new, work, device_on(cluster, request.device))
-        at_once = kind.parallel_trainings(processes)
-        if config.training.processes == "auto":
-            from hepda.adversarial import devices
-
-            at_once = devices.trainings_at_once(request.device, at_once)
+        at_once = _at_once(config, request.device, kind.parallel_trainings(processes))
         results = run_jobs(jobs, at_once, progress.step, cluster)
         release_cluster(cluster)
         scores = kind.combine(results)
@@ -154,7 +168,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
     _write_trainings(new, config, kind, results, scores)
     manifest = {
         **run_directory.provenance(config.seed),
-        "device": devices.describe(devices.find(request.device)),
+        "device": _described(request),
         "inputs": inputs,
         "training": {result.name: result.about for result in results},
         "files": kind.files(),
