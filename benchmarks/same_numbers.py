@@ -73,10 +73,11 @@ def train(commit: str, config: str, folder: Path) -> Path:
     tree = folder / name[:12] / "tree"
     if not tree.exists():
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), name], check=True)
-    plots = folder / name[:12] / "plots" / config
-    command = [sys.executable, "-m", "hepda", "train", "--config", f"{config}.yaml", "--output", str(run)]
-    # Plots are outside the run: later commits keep figures in the run itself.
-    subprocess.run([*command, "--plots", str(plots)], cwd=tree, check=True, env=os.environ | {"PYTHONPATH": str(tree)})
+    command = [sys.executable, "-m", "hepda", "train", "--config", f"{config}.yaml", "--output", str(run), "--plots"]
+    # Earlier commits draw every figure, and the option names a folder for them.
+    earlier = not (tree / "hepda" / "runtime" / "plots.py").exists()
+    command.append(str(folder / name[:12] / "plots" / config) if earlier else "none")
+    subprocess.run(command, cwd=tree, check=True, env=os.environ | {"PYTHONPATH": str(tree)})
     return run
 
 

@@ -12,7 +12,7 @@ from hepda.errors import HepdaError, MissingExtraError, ProcessError, StorageErr
 from hepda.plotting.base.files import write_atomically
 from hepda.plotting.base.plot import Plot, drawing_version
 from hepda.runtime import figures
-from hepda.runtime.figures import FigureEntry, FigureText
+from hepda.runtime.figures import FigureEntry, FigureText, Wanted
 from hepda.runtime.plots import Plots
 from hepda.runtime.pool import Send, open_pool
 from hepda.runtime.run_directory import PLOTS
@@ -150,7 +150,7 @@ def record(run: Path, by: str, texts: FigureTexts, folder: str = PLOTS) -> None:
     figures.record(run, by, texts.figures, failed, drawing_version(), folder)
 
 
-def draw(run: Path, plots: Plots, processes: int, progress: Send) -> list[str]:
+def draw(run: Path, plots: Plots, processes: int, progress: Send, by: str | None = None) -> list[str]:
     """Draw the figures of a run directory that `plots` asks for, from their data, and list them as drawn.
 
     A figure whose picture is of the same data, and was drawn by the same code, is not drawn again.
@@ -160,15 +160,16 @@ def draw(run: Path, plots: Plots, processes: int, progress: Send) -> list[str]:
         plots: which figures, and in which formats.
         processes: number of figures that are drawn in parallel.
         progress: receives the number of figures.
+        by: the command whose figures are asked for; None for those of all.
 
     Returns:
         The names of the figures that were drawn.
 
     """
-    todo = figures.wanted(run, plots, drawing_version())
+    todo = figures.wanted(run, plots, drawing_version(), by)
     if not todo:
         return []
-    work = [_work(run, entry, text, plots) for entry, text in todo]
+    work = [_work(run, figure) for figure in todo]
     done = 0
 
     def count_one(*_: object) -> None:
@@ -183,17 +184,18 @@ def draw(run: Path, plots: Plots, processes: int, progress: Send) -> list[str]:
     else:
         reasons = [_draw(None, job, count_one) for job in work]
     results = {
-        (entry.by, entry.file): replace(entry, drawn="", pdf=False, why=why)
-        if why
-        else replace(entry, drawn=figures.checksum(text, drawing_version()), pdf=job.pdf, why="")
-        for (entry, text), job, why in zip(todo, work, reasons, strict=True)
+        (figure.entry.by, figure.entry.file): _entry_of(figure, why) for figure, why in zip(todo, reasons, strict=True)
     }
-    figures.write(run, [_result(entry, results) for entry in figures.entries(run)])
-    return [entry.name for (entry, _), why in zip(todo, reasons, strict=True) if not why]
+    figures.write(run, [results.get((entry.by, entry.file), entry) for entry in figures.entries(run)])
+    return [figure.entry.name for figure, why in zip(todo, reasons, strict=True) if not why]
 
 
-def _result(entry: FigureEntry, results: dict[tuple[str, str], FigureEntry]) -> FigureEntry:
-    return results.get((entry.by, entry.file), entry)
+def _entry_of(figure: Wanted, why: str) -> FigureEntry:
+    """Return the entry of a figure after its drawing, which failed if there is a reason."""
+    if why:
+        return replace(figure.entry, drawn="", pdf=False, why=why)
+    drawn = figures.checksum(figure.text, drawing_version())
+    return replace(figure.entry, drawn=drawn, pdf=figure.pdf or (figure.entry.pdf and not figure.png), why="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +208,9 @@ class _Work:
     pdf: bool
 
 
-def _work(run: Path, entry: FigureEntry, text: str, plots: Plots) -> _Work:
-    """Return what is missing of a figure. A PDF that was there before is made again with the PNG."""
-    stale = not entry.is_drawn(run) or entry.drawn != figures.checksum(text, drawing_version())
-    plot = attempt(entry.section, entry.title, lambda: Plot.from_text(text))
-    return _Work(run / entry.file, plot, stale, plots is Plots.ALL or entry.pdf)
+def _work(run: Path, figure: Wanted) -> _Work:
+    plot = attempt(figure.entry.section, figure.entry.title, lambda: Plot.from_text(figure.text))
+    return _Work(run / figure.entry.file, plot, figure.png, figure.pdf)
 
 
 def _draw(_: object, work: _Work, send: Send) -> str:

@@ -196,10 +196,26 @@ def _write_if_changed(path: Path, text: str) -> None:
         run_directory.write_text(path, text)
 
 
-def wanted(run: Path, plots: Plots, version: str) -> list[tuple[FigureEntry, str]]:
-    """Return the figures that `plots` asks for and that are not drawn of their present data, with those data as text.
+class Wanted(NamedTuple):
+    """A figure to draw: its entry, its data, and the formats that are missing."""
 
-    A picture that is there but was drawn by other code is drawn again too, except for `none`.
+    entry: FigureEntry
+    text: str
+    png: bool
+    pdf: bool
+
+
+def wanted(run: Path, plots: Plots, version: str, by: str | None = None) -> list[Wanted]:
+    """Return the figures that `plots` asks for and that are not drawn of their present data.
+
+    Pictures that are lost, or were drawn by other code, are drawn again too, except for `none`.
+
+    Args:
+        run: the run directory.
+        plots: which figures.
+        version: of the code that draws.
+        by: the command whose figures are asked for; None for those of all.
+
     """
     result = []
     for entry in entries(run):
@@ -208,10 +224,12 @@ def wanted(run: Path, plots: Plots, version: str) -> list[tuple[FigureEntry, str
             continue
         text = path.read_text(encoding="utf-8")
         up_to_date = entry.is_drawn(run) and entry.drawn == checksum(text, version)
-        asked = plots is Plots.ALL or entry.first or (bool(entry.drawn) and not up_to_date)
-        complete = up_to_date and (plots is not Plots.ALL or (entry.pdf and entry.files(run)[1].is_file()))
-        if asked and not complete:
-            result.append((entry, text))
+        own = by in (None, entry.by)
+        asked = (own and (plots is Plots.ALL or entry.first)) or (bool(entry.drawn) and not up_to_date)
+        has_pdf = up_to_date and entry.pdf and entry.files(run)[1].is_file()
+        pdf = not has_pdf and ((own and plots is Plots.ALL) or (entry.pdf and not up_to_date))
+        if asked and (pdf or not up_to_date):
+            result.append(Wanted(entry, text, png=not up_to_date, pdf=pdf))
     return result
 
 

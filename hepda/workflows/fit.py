@@ -226,7 +226,7 @@ def _fit_all(
             drawings += model_drawings(look, name, of_model)
         drawing.record(output, "fit", drawing.texts_of(drawings))
     with clock("draw"):
-        drawing.draw(output, options.plots.which, processes, progress.step)
+        drawing.draw(output, options.plots.which, processes, progress.step, "fit")
     with clock("report"):
         kind = events.EventsKind(config, table)
         report = train.write_page(config, kind, run, None if output == run else output)

@@ -101,6 +101,28 @@ def test_figures_of_another_command_stay_and_those_that_are_not_listed_go(tmp_pa
     assert {path.name for path in (tmp_path / "plots" / "data").iterdir()} == {"first_b.json", "first_fit.json"}
 
 
+def test_a_command_draws_its_own_figures_and_restores_those_of_others(tmp_path: Path) -> None:
+    record(tmp_path, first_a=1, first_b=2)
+    draw(tmp_path)
+    record(tmp_path, "fit", c=1)
+    (tmp_path / "plots" / "first_a.png").unlink()
+    record_before = figures.entries(tmp_path)
+    assert drawing.draw(tmp_path, Plots.ALL, 1, ignore_progress, "fit") == ["first_a", "c"]
+    assert pictures(tmp_path) == {"first_a.png", "first_b.png", "c.png", "c.pdf"}
+    assert [entry.file for entry in figures.entries(tmp_path)] == [entry.file for entry in record_before]
+
+
+def test_a_pdf_alone_is_added_and_made_again_with_its_picture(tmp_path: Path) -> None:
+    record(tmp_path, first_a=1)
+    draw(tmp_path)
+    before = (tmp_path / "plots" / "first_a.png").stat().st_mtime_ns
+    assert draw(tmp_path, Plots.ALL) == ["first_a"] and pictures(tmp_path) == {"first_a.png", "first_a.pdf"}
+    assert (tmp_path / "plots" / "first_a.png").stat().st_mtime_ns == before
+    (tmp_path / "plots" / "first_a.png").unlink()
+    (tmp_path / "plots" / "first_a.pdf").unlink()
+    assert draw(tmp_path) == ["first_a"] and pictures(tmp_path) == {"first_a.png", "first_a.pdf"}
+
+
 def test_a_figure_that_fails_has_a_reason_and_is_tried_again(tmp_path: Path) -> None:
     record(tmp_path, first_a=-1, first_b=2)
     assert draw(tmp_path) == ["first_b"]
