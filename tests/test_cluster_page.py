@@ -87,7 +87,7 @@ def test_the_configuration_for_slurm_makes_the_job_script(tmp_path: Path) -> Non
     assert f"source {tmp_path}/venv/bin/activate\n" in script and (tmp_path / "logs").is_dir()
     (command,) = (line for line in script.splitlines() if "dask_worker" in line)
     asked = worker_arguments(command)
-    assert (asked["nworkers"], asked["nthreads"], asked["memory_limit"]) == ("4", 1, "0")
+    assert (asked["n_workers"], asked["nthreads"], asked["memory_limit"]) == ("4", 1, "0")
     assert command.split()[0] == sys.executable
 
 
