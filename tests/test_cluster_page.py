@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_the_configuration_for_slurm_makes_the_job_script(tmp_path: Path) -> Non
     assert f"source {tmp_path}/venv/bin/activate\n" in script and (tmp_path / "logs").is_dir()
     (command,) = (line for line in script.splitlines() if "dask_worker" in line)
     asked = worker_arguments(command)
-    assert (asked["nworkers"], asked["nthreads"], asked["memory_limit"]) == ("4", 1, "0")
+    assert (asked["n_workers"], asked["nthreads"], asked["memory_limit"]) == ("4", 1, "0")
     assert command.split()[0] == sys.executable
 
 
@@ -129,11 +130,16 @@ def test_the_script_of_an_allocation_scans_with_its_workers(tmp_path: Path) -> N
     script = script.replace("source /shared/me/venv/bin/activate\n", "").replace("tth.yaml", f"{config} {sets}")
     script = re.sub(r"strength=[\d,]+", "strength=0,5", script.replace("--seeds 5", "--seeds 1"))
     path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, timeout=500, check=False,
+    started = subprocess.Popen(
+        ["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "PATH": path, "SLURM_JOB_ID": "7", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert "report: runs/strengths/scan.html" in done.stdout, done.stdout + done.stderr
+    try:
+        output, _ = started.communicate(timeout=500)
+    finally:
+        with suppress(ProcessLookupError):  # scheduler and workers end with the script, however it ends
+            os.killpg(started.pid, signal.SIGKILL)
+    assert "report: runs/strengths/scan.html" in output, output
     assert (tmp_path / "runs" / "strengths" / "scan.csv").is_file()
     workers = set(re.findall(r"worker (tcp://\S+) on ", (tmp_path / "runs" / "strengths" / "log.txt").read_text()))
     assert len(workers) == 2
