@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from hepda.runtime.pool import cores, one_thread
@@ -23,9 +24,8 @@ def processor() -> dict[str, object]:
     name, flags = platform.processor() or platform.machine(), ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        facts = dict(
-            [part.strip() for part in line.split(":", 1)] for line in cpuinfo.read_text().splitlines() if ":" in line
-        )
+        lines = (line.partition(":") for line in cpuinfo.read_text(encoding="utf-8").splitlines())
+        facts = {key.strip(): value.strip() for key, _, value in lines}
         name, flags = facts.get("model name", name), facts.get("flags", facts.get("Features", ""))
     return {
         "name": name,
@@ -63,7 +63,7 @@ def product_seconds(shapes: Iterable[MatrixShape]) -> dict[MatrixShape, float]:
                 generator = torch.Generator().manual_seed(1)
                 first, second = torch.randn(m, k, generator=generator), torch.randn(k, n, generator=generator)
                 result = torch.empty(m, n)
-                rate = operations / _fastest(lambda a=first, b=second, c=result: torch.mm(a, b, out=c), _EACH)  # type: ignore[misc]
+                rate = operations / _fastest(partial(torch.mm, first, second, out=result), _EACH)
             seconds[m, k, n] = operations / rate
     return seconds
 

@@ -121,7 +121,8 @@ def _rows(profile: Profile) -> list[list[str]]:
         inside = [path for path in cpu if path[:-1] == above and len(path) == len(above) + 1]
         if above:  # stages stay in their order
             inside.sort(key=lambda path: -cpu[path])
-        result, small, small_clock = [], 0.0, 0.0
+        result: list[list[str]] = []
+        small, small_clock = 0.0, 0.0
         for path in inside:
             if cpu[path] < least and (above or clock[path] < SHOWN * profile.clock):
                 small, small_clock = small + cpu[path], small_clock + clock[path]
