@@ -150,10 +150,11 @@ class _Areas:
                     curves[model][r] = _background_at(grid, signal, background)
         sums = {m: b.sums(weights) for m, b in binned.items()}
         centre = {m: area(signal, background) for m, (background, signal) in sums.items()}
-        exact, curve = {}, {}
+        exact: dict[str, float] = {}
+        curve: dict[str, tuple[FloatArray, FloatArray, FloatArray]] = {}
         for model, score in scores.items():
-            value, *groups = _group_sums(score, label, weight)
-            exact[model], curve[model] = area(*groups), _curve(value, *groups)
+            value, signal, background = _group_sums(score, label, weight)
+            exact[model], curve[model] = area(signal, background), _curve(value, signal, background)
         return cls(exact, curve, centre, areas, curves, sums, level)
 
     def interval(self, model: str) -> Interval:

@@ -140,7 +140,8 @@ def _boost(bins: Bins, sums: FloatArray, smallest: float, generator: np.random.G
     weight, columns = sums.sum(axis=0), min(_COLUMNS, len(bins))
     events = np.arange(bins.shape[1])
     offset = np.arange(columns)[:, None] * _BINS
-    odds, trees = np.zeros(len(weight)), []
+    odds = np.zeros(len(weight))
+    trees: list[_Tree] = []
     for _ in range(_TREES):
         share = 1 / (1 + np.exp(-odds))
         slope = weight * share - sums[1]

@@ -85,7 +85,8 @@ class ProbeSample:
 
         """
         generator = np.random.default_rng(settings.seed)
-        rows, weights = [], []
+        rows: list[NDArray[np.intp]] = []
+        weights: list[FloatArray] = []
         for values, name in ((source_weight, "source"), (other_weight, "other domain")):
             weight = vector(values, f"weight of {name}")
             chosen = np.arange(len(weight))

@@ -149,7 +149,8 @@ def bias_numbers(evaluated: EvaluationInput, other: str) -> dict[str, BiasNumber
     """
     events = sum(int(side.mask.sum()) for side in compared(evaluated.spec, evaluated.table, other))
     at_once = max(1, _COMPARED // max(events, 1))
-    models, numbers = list(evaluated.scores), {}
+    models = list(evaluated.scores)
+    numbers: dict[str, BiasNumbers] = {}
     for start in range(0, len(models), at_once):
         numbers |= _bias_numbers(evaluated, models[start : start + at_once], other)
     return numbers
