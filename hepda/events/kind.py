@@ -367,7 +367,7 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
             f"the events that {run / 'config.yaml'} reads are not those of {path} (another {', '.join(changed)}): "
             "files or the analysis file have changed. Train again."
         )
-    return {name: scores[name] for model in dataset_spec(config).models.values() for name in model.columns}
+    return dict(scores)
 
 
 def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepda.errors import ConfigError
 from hepda.events.dataset.splits import is_validation
@@ -33,7 +36,26 @@ def kinds_of(scores: Iterable[str]) -> dict[str, str]:
     return columns | dict.fromkeys(scores, "f")
 
 
-def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, ScoresFile]:
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedScores(Mapping[str, NDArray[Any]]):
+    """The score columns [n] of all models of a run by name; a column is read whenever it is asked for."""
+
+    file: ScoresFile
+    names: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.file[name]
+
+
+def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, SavedScores]:
     """Read the events (features [n, 0]) of a run, and open the score columns [n] of all models.
 
     The events have the columns of the regions that the run has saved. A score column is read when it is asked for.
@@ -67,4 +89,4 @@ def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, ScoresFile]
         key=key,
         columns={name: saved[name] for name in spec.region_columns if name in saved},
     )
-    return table, saved
+    return table, SavedScores(saved, tuple(names))
