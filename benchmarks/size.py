@@ -1,17 +1,18 @@
 """Memory of reading and training, and growth of the time, from 10^5 events to as many as the disk holds.
 
     python benchmarks/size.py [--events 100000 1000000 10000000] [--table 50000000] [--memory 2GB] [--folder DIR]
-                              [--stages load,again,train,evaluate,whole] [--json FILE]
+                              [--stages load,again,train,trees,evaluate,whole,fit] [--json FILE]
 
 `--events`: jagged trees (5 to 11 jets an event, float32, zstd) in files of a million events, read into 14 features and
 trained on: `load` reads them into the table, `again` takes it from the cache, `train` trains a baseline and an
-adversarial network for one epoch on both folds, `evaluate` computes the numbers of the scores, `whole` is `hepda train`
-from the files to the report, reported by its stages. `--table`: a table of 30 features that is written without files
-of events, for numbers of events that are too large to generate; it has no `load`.
+adversarial network for one epoch on both folds, `trees` trains trees of each library on all events of a fold,
+`evaluate` computes the numbers of the scores, `whole` is `hepda train` from the files to the report, reported by its
+stages, `fit` is `hepda fit` of the run that `whole` made, with 20 toys and replicas. `--table`: a table of 30 features
+that is written without files of events, for numbers of events that are too large to generate; it has no `load`.
 
 Each stage is a process of its own, with the processes that it starts. Memory is the largest sum over all of them,
-measured every 50 ms, of their own memory (anonymous pages, PSS: a page that two share counts once) and of everything in
-memory (PSS with mapped files: those of the table, and those of the libraries). Times are CPU times.
+measured about every 50 ms, of their own memory (anonymous pages, PSS: a page that two share counts once) and of
+everything in memory (PSS with mapped files: those of the table, and those of the libraries). Times are CPU times.
 The files in --folder stay until they are removed, and are used again.
 """
 
@@ -26,13 +27,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
 import uproot
 import yaml
+
+if TYPE_CHECKING:
+    from hepda.events.specs import ModelSpec
 
 FILE = 1_000_000
 CHUNK = 50_000
@@ -55,6 +61,10 @@ VARIABLES = {
 }
 FEATURES = ["ht", "n_jets", "n_b", "jet1_pt", "jet2_pt", "jet5_pt", "central", "m_all", "b1_pt", "b1_eta", "m_bb",
             "soft", "met", "lepton_pt"]  # fmt: skip
+TREES_ON = 500_000
+"""Largest number of events that the trees of a fold are trained on, except in `trees`."""
+TREES = 20
+"""Number of trees in `trees`."""
 TRAINING = {"epochs": 1, "batch_size": 1024, "patience": None}
 
 
@@ -88,6 +98,7 @@ def write_files(folder: Path, n: int) -> Path:
         "name": f"size{n}", "luminosity": 1.0, "normalisation": None, "samples": {}, "variables": VARIABLES,
         "weight": "gen_weight", "features": FEATURES, "models": models(), "training": TRAINING,
         "evaluation": {"bias": {"between": ["simulation", "alternative"]}, "bootstrap": 20},
+        "systematics": {"rate": {"kind": "norm", "value": 0.1, "samples": ["background"]}},
     }  # fmt: skip
     for place, (name, share) in enumerate({"signal": 0.3, "background": 0.5, "background_alt": 0.2}.items()):
         own = round(n * share)
@@ -121,11 +132,12 @@ def _write_file(path: Path, first: int, n: int, harder: float) -> None:
 
 
 def models() -> dict[str, Any]:
-    """Return the sections of a baseline and an adversarial network."""
+    """Return the sections of a baseline, an adversarial network, and trees on a part of the events."""
     domain = {"source": ["background"], "target": ["background_alt"]}
     return {
         "network": {"kind": "network", "encoder": [64, 64]},
         "dann": {"kind": "network", "encoder": [64, 64], "domain": domain},
+        "bdt": {"kind": "bdt", "iterations": 100, "events": TREES_ON},
     }
 
 
@@ -134,6 +146,7 @@ def write_table(folder: Path, n: int) -> Path:
     from hepda.config import load_config
     from hepda.events.dataset.load import _column_defaults  # the columns that the models need
     from hepda.events.dataset.splits import event_key, fold_of, is_validation
+    from hepda.events.resolve import dataset_spec, domains_of
     from hepda.events.table.feature_table import FeatureTable
     from hepda.events.table.store import TableWriter
 
@@ -156,7 +169,7 @@ def write_table(folder: Path, n: int) -> Path:
         return path
     shutil.rmtree(folder / "table", ignore_errors=True)
     config = load_config(path)
-    writer = TableWriter(folder / "table", _column_defaults(config))
+    writer = TableWriter(folder / "table", _column_defaults(dataset_spec(config)))
     generator = np.random.default_rng(1)
     for first in range(0, n, FILE):
         m = min(FILE, n - first)
@@ -178,7 +191,7 @@ def write_table(folder: Path, n: int) -> Path:
                 weight,
                 (code == 0).astype(np.int8),
                 (code == 2).astype(np.int16),
-                config.domains,
+                domains_of(config).names,
                 code,
                 tuple(config.samples),
                 fold_of(key, 2),
@@ -206,8 +219,9 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.events.training.jobs import check_memory, jobs_of
     from hepda.runtime.pool import preload
     from hepda.runtime.resources import Resources, memory_of
+    from hepda.runtime.scores_file import ScoresFile
     from hepda.runtime.torchrun import run_jobs
-    from hepda.workflows import train
+    from hepda.workflows import fit, train
 
     path = Path(config)
     folder = path.parent
@@ -215,7 +229,12 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     means = Resources(memory_of(memory), processes=processes, cache=folder / "cache")
     if name == "whole":
         done = train.train(loaded_config, folder / "run", folder / "plots", Telling(), resources=means)
-        print(json.dumps({"rows": sum(s["selected"] for s in done.metrics["samples"].values()), "note": ""}))
+        print(json.dumps({"rows": sum(sample.selected for sample in done.metrics.samples.values()), "note": ""}))
+        return
+    if name == "fit":
+        options = fit.FitOptions(toys=20, replicas=20, output=folder / "fit", processes=processes)
+        fit.fit(folder / "run", options, Telling())
+        print(json.dumps({"rows": ScoresFile(folder / "run", {}).rows, "note": ""}))
         return
     if name in ("train", "evaluate") and processes > 1:
         preload(EventsKind.heavy)
@@ -232,6 +251,8 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
         scores = combine(loaded_config, loaded.table, run_jobs(jobs, number, lambda *_: None))
         for model, score in scores.items():
             np.save(folder / f"{model}.npy", score)
+    if name == "trees":
+        train_trees(model_specs(loaded_config)["bdt"], loaded.folder or folder / "table", folder)
     if name == "evaluate":
         scores = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in loaded_config.models}
         evaluated = EvaluationInput(evaluation_spec(loaded_config), loaded.table, scores)
@@ -239,12 +260,32 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     print(json.dumps({"rows": len(loaded.table), "note": loaded.note}))
 
 
+def train_trees(model: ModelSpec, table: Path, folder: Path) -> None:
+    """Train trees of every library that is installed on all events of a fold, and print their CPU time."""
+    from hepda.events.training.jobs import EventJob, train_bdt
+
+    for library in ("sklearn", "lightgbm", "xgboost"):
+        if find_spec(library) is None:
+            continue
+        Telling().stage(library)
+        section = model.section.model_copy(update={"library": library, "events": None, "iterations": TREES})
+        place = folder / "trees" / library
+        place.mkdir(parents=True, exist_ok=True)
+        spec = replace(model, section=section)
+        job = EventJob(1, "bdt", 0, 0, table, place, place, "cpu", "auto", spec=spec)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        start = time.process_time()
+        _, about, _ = train_bdt(job)
+        cpu = time.process_time() - start
+        print(f"cpu {library}: {about['events']} events, {about['epochs']} trees, {cpu:.1f} s with scores", flush=True)
+
+
 class Telling:
     """A progress that prints the stages as lines for `measure`."""
 
     def stage(self, name: str) -> None:
-        """Print that a stage begins."""
-        print(f"stage {name}", flush=True)
+        """Print that a stage begins, and the CPU time (s) until now of this process and of those that have ended."""
+        print(f"stage {name} {sum(os.times()[:4]):.1f}", flush=True)
 
     def step(self, what: str, done: int, total: int) -> None:
         """Do nothing."""
@@ -270,9 +311,10 @@ class Watch(threading.Thread):
         self.part, self.parts = "start", dict[str, tuple[float, float]]()
 
     def run(self) -> None:
-        """Measure every 50 ms."""
+        """Measure every 50 ms, or less often where that takes a tenth of a core: the kernel adds up all pages."""
         while not self.over:
             own = resident = 0.0
+            begin = time.thread_time()
             for pid in tree_of(self.pid):
                 try:
                     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -284,7 +326,7 @@ class Watch(threading.Thread):
             self.own, self.resident = max(self.own, own), max(self.resident, resident)
             before = self.parts.get(self.part, (0.0, 0.0))
             self.parts[self.part] = max(before[0], own), max(before[1], resident)
-            time.sleep(0.05)
+            time.sleep(max(0.05, 9 * (time.thread_time() - begin)))
 
 
 def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, Any]:
@@ -295,10 +337,13 @@ def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, A
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     watch = Watch(process.pid)
     watch.start()
-    line = ""
+    line, begins = "", {"start": 0.0}
     for line in process.stdout or ():
         if line.startswith("stage "):
-            watch.part = line.split()[1]
+            _, watch.part, at = line.split()
+            begins[watch.part] = float(at)
+        elif line.startswith("cpu "):
+            print(line.strip())
     _, status, used = os.wait4(process.pid, 0)
     watch.over = True
     if status:
@@ -307,8 +352,10 @@ def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, A
     found = {"stage": name, "rows": told["rows"], "cpu": used.ru_utime + used.ru_stime,
              "seconds": time.perf_counter() - start, "own": watch.own, "resident": watch.resident}  # fmt: skip
     if len(watch.parts) > 1:
-        found["parts"] = watch.parts
-        print("; ".join(f"{part} {own:.0f} / {all_:.0f} MB" for part, (own, all_) in watch.parts.items()))
+        ends = dict(zip(begins, [*list(begins.values())[1:], found["cpu"]], strict=True))
+        cpu = {part: ends[part] - begins[part] for part in begins}
+        found |= {"parts": watch.parts, "cpu_parts": cpu}
+        print("; ".join(f"{p} {cpu[p]:.1f} s, {own:.0f} / {all_:.0f} MB" for p, (own, all_) in watch.parts.items()))
     print(f"{config.parent.name:>14} {name:>9}: {found['rows']:>10} rows, {found['cpu']:8.1f} s CPU, "
           f"{found['own']:7.0f} MB of its own, {found['resident']:7.0f} MB resident", flush=True)  # fmt: skip
     return found

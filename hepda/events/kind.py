@@ -368,7 +368,7 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
             f"the events that {run / 'config.yaml'} reads are not those of {path} (another {', '.join(changed)}): "
             "files or the analysis file have changed. Train again."
         )
-    return scores
+    return dict(scores)
 
 
 def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:

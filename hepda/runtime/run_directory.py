@@ -176,25 +176,57 @@ def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = run / "scores.parquet"
-    if not path.is_file():
-        raise ConfigError(f"{run} has no scores.parquet; train it with `hepda train --config {run / 'config.yaml'}`.")
+    path = scores_path(run)
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. Copy it again, or train again.") from error
+        raise unreadable_scores(path, error) from error
     for name, kind in (kinds or {}).items():
-        if table.column_names.count(name) != 1:
-            raise ConfigError(
-                f"{path} has no scores of the model {name!r}, or no column of that name, as {run / 'config.yaml'} "
-                "asks for. Train again."
-            )
-        column = table[name]
-        dictionary = pa.types.is_dictionary(column.type)
-        fits = dictionary if kind == NAMES else not dictionary and _kind_of(column.type) in kind
-        if not fits or column.null_count:
-            raise ConfigError(f"{path}: the column {name!r} is not one that `hepda train` writes. Train again.")
+        check_column(run, name, kind, [table.schema.field(i).type for i in table.schema.get_all_field_indices(name)])
+        if table[name].null_count:
+            raise wrong_column(path, name)
     return table
+
+
+def scores_path(run: Path) -> Path:
+    """Return the path of scores.parquet. Raises ConfigError if there is no such file."""
+    path = run / "scores.parquet"
+    if not path.is_file():
+        raise ConfigError(f"{run} has no scores.parquet; train it with `hepda train --config {run / 'config.yaml'}`.")
+    return path
+
+
+def unreadable_scores(path: Path, error: Exception) -> ConfigError:
+    """Return the error for a file of scores that cannot be read."""
+    return ConfigError(f"{path} cannot be read: {error}. Copy it again, or train again.")
+
+
+def check_column(run: Path, name: str, kind: str, types: Sequence[Any]) -> None:
+    """Raise ConfigError unless scores.parquet has one column of a name and of a kind.
+
+    Args:
+        run: the run directory.
+        name: of the column.
+        kind: as of `read_scores`.
+        types: the types that pyarrow gives to the columns of this name.
+
+    """
+    import pyarrow as pa
+
+    path = run / "scores.parquet"
+    if len(types) != 1:
+        raise ConfigError(
+            f"{path} has no scores of the model {name!r}, or no column of that name, as {run / 'config.yaml'} "
+            "asks for. Train again."
+        )
+    dictionary = pa.types.is_dictionary(types[0])
+    if not (dictionary if kind == NAMES else not dictionary and _kind_of(types[0]) in kind):
+        raise wrong_column(path, name)
+
+
+def wrong_column(path: Path, name: str) -> ConfigError:
+    """Return the error for a column of scores.parquet that is of another kind or has gaps."""
+    return ConfigError(f"{path}: the column {name!r} is not one that `hepda train` writes. Train again.")
 
 
 def _kind_of(kind: Any) -> str:
@@ -258,7 +290,9 @@ def stamp(run: Path) -> str:
     """Return a checksum of the input of a fit: the analysis file and the scores of a run."""
     value = 0
     for name in ("config.yaml", "scores.parquet"):
-        value = zlib.crc32((run / name).read_bytes(), value)
+        with (run / name).open("rb") as file:
+            while block := file.read(2**22):
+                value = zlib.crc32(block, value)
     return f"{value:08x}"
 
 

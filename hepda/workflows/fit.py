@@ -191,8 +191,7 @@ def _fit_all(
     with open_pool(processes, shared=shared, progress=progress.step) as pool:
         with clock("vary"):
             varied = pool.map(_vary, readings(dataset_spec(config)))
-            nominal = {name: Outputs.of(spec, scores) for name, spec in shared.specs.items()}
-            inputs = [_input(config, table, nominal[model], truth, varied) for model in models]
+            inputs = [_input(config, table, Outputs.of(shared.specs[m], scores), truth, varied) for m in models]
             at_values = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
             variants = (ALL, UNAWARE) if inputs[0].two_points else (UNAWARE,)

@@ -99,11 +99,21 @@ def in_region(region: RegionSpec, table: FeatureTable, outputs: Outputs) -> tupl
                 + (f"; it has {', '.join(outputs.classes)}." if outputs.classes else ", only a score.")
                 + " Fit other models (--models)."
             )
-        probabilities = np.stack([outputs.further[f"p_{name}"] for name in outputs.classes])
-        inside = inside & (np.argmax(probabilities, axis=0) == outputs.classes.index(region.largest))
+        inside = inside & _is_largest(outputs, region.largest)
     if region.is_output:
         return inside, outputs.named(region.variable, f"{path}.variable")
     return inside, table.columns[region.variable_column]
+
+
+def _is_largest(outputs: Outputs, class_name: str) -> NDArray[np.bool_]:
+    """Return whether a class has the largest probability of each event [n]; of equal ones the first counts."""
+    number = outputs.classes.index(class_name)
+    probability, largest = outputs.further[f"p_{class_name}"], np.ones(len(outputs.score), dtype=np.bool_)
+    for other, name in enumerate(outputs.classes):
+        if other != number:
+            of_other = outputs.further[f"p_{name}"]
+            largest &= probability > of_other if other < number else probability >= of_other
+    return largest
 
 
 def edges_of(region: RegionSpec, outputs: Outputs, value: Array, label: Array, weight: Array) -> FloatArray:

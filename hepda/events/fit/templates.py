@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -40,6 +40,8 @@ from hepda.results.fits import Pruned, Smoothed
 log = logging.getLogger(__name__)
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
+_BLOCK = 1_000_000
+"""Number of events that are put into bins at once."""
 NO_EVENTS = "it has no events here"
 NOT_POSITIVE = "its weights do not add up to more than 0 here"
 
@@ -210,17 +212,33 @@ class ScoredEvents:
         if region.spec.role == "signal" or self.domains.hidden is None:
             return dict.fromkeys(hidden, BLINDED)
         low, high = self.domains.hidden
-        score = np.asarray(self.outputs.score, np.float64)  # the ends are not rounded to the precision of scores
-        concealed = region.inside & (score >= low) & (score < high)
-        return {name: BLINDED for name in hidden if np.any(concealed & self.table.of_domain(name))}
+        concealed = {}
+        for name in hidden:
+            score = self.outputs.score[region.inside & self.table.of_domain(name)]
+            score = np.asarray(score, np.float64)  # the ends are not rounded to the precision of scores
+            if np.any((score >= low) & (score < high)):
+                concealed[name] = BLINDED
+        return concealed
 
     def _binned(self, region: _Region, mask: Mask, factor: Array | None = None) -> Contents:
         """Return the contents of events of a region. factor: on the weights of all events of `mask`."""
-        chosen = mask & region.inside
-        weight = self.table.weight[chosen]
-        if factor is not None:
-            weight = weight * factor[region.inside[mask]]
-        return _histogram((region.value[chosen], weight), region.edges)
+        sumw, sumw2 = np.zeros((2, len(region.edges) - 1))
+        done = 0
+        for rows in self._blocks():
+            of_mask, inside = mask[rows], region.inside[rows]
+            chosen = of_mask & inside
+            weight = self.table.weight[rows][chosen]
+            if factor is not None:
+                factors = factor[done : done + np.count_nonzero(of_mask)]
+                weight, done = weight * factors[inside[of_mask]], done + len(factors)
+            contents = _histogram((region.value[rows][chosen], weight), region.edges)
+            sumw, sumw2 = sumw + contents[0], sumw2 + contents[1]
+        return sumw, sumw2
+
+    def _blocks(self) -> Iterator[slice]:
+        """Yield the rows of the table in blocks, so that what is made of them does not grow with the table."""
+        n = len(self.table)
+        return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
 
     def _sample(
         self, region: _Region, name: str, contents: Contents
@@ -360,14 +378,18 @@ class ScoredEvents:
 
     def _events(self, fitted: Sequence[_Region], domain: str) -> PseudoEvents:
         """Return the events of a domain that are in a fitted region, with the number of their bin."""
-        used, index, bins = self._used(domain), np.full(len(self.table), -1, dtype=np.intp), 0
-        for region in fitted:
-            chosen = used & region.inside
-            value = np.asarray(region.value[chosen], np.float64)
-            index[chosen] = bins + bin_index(value, np.asarray(region.edges, np.float64))
-            bins += len(region.edges) - 1
-        inside = index >= 0
-        return PseudoEvents(index[inside], self.table.weight[inside], self.table.key[inside])
+        used, table = self._used(domain), self.table
+        parts = []
+        for rows in self._blocks():
+            index, bins = np.full(rows.stop - rows.start, -1, dtype=np.intp), 0
+            for region in fitted:
+                chosen = used[rows] & region.inside[rows]
+                value = np.asarray(region.value[rows][chosen], np.float64)
+                index[chosen] = bins + bin_index(value, np.asarray(region.edges, np.float64))
+                bins += len(region.edges) - 1
+            inside = index >= 0
+            parts.append((index[inside], table.weight[rows][inside], table.key[rows][inside]))
+        return PseudoEvents(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _samples_of(self, class_name: str) -> list[str]:
         return [name for name in self.systematics.classes.samples_of(class_name) if name in self.table.sample_names]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hepda.events.dataset.splits import is_validation
 from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime import run_directory
+from hepda.runtime.scores_file import ScoresFile
 
 
 def kinds_of(scores: Iterable[str]) -> dict[str, str]:
@@ -34,10 +36,29 @@ def kinds_of(scores: Iterable[str]) -> dict[str, str]:
     return columns | dict.fromkeys(scores, "f")
 
 
-def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
-    """Read the events (features [n, 0]) and the score columns [n] of all models from a run.
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedScores(Mapping[str, NDArray[Any]]):
+    """The score columns [n] of all models of a run by name; a column is read whenever it is asked for."""
 
-    The events have the columns of the regions that the run has saved.
+    file: ScoresFile
+    names: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.file[name]
+
+
+def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, SavedScores]:
+    """Read the events (features [n, 0]) of a run, and open the score columns [n] of all models.
+
+    The events have the columns of the regions that the run has saved. A score column is read when it is asked for.
 
     Args:
         spec: the samples, domains, models and the split of the run's analysis file.
@@ -48,35 +69,24 @@ def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, N
 
     """
     names = [name for model in spec.models.values() for name in model.columns]
-    saved, path, page = (
-        run_directory.read_scores(run, kinds_of(names)),
-        run / "scores.parquet",
-        run / "config.yaml",
-    )
-    sample, sample_names = _codes(saved["sample"])
-    domain, domain_names = _codes(saved["domain"])
+    saved, page = ScoresFile(run, kinds_of(names)), run / "config.yaml"
+    sample, sample_names = saved.codes("sample")
+    domain, domain_names = saved.codes("domain")
     if sample_names != tuple(spec.samples) or domain_names != spec.domains:
-        raise ConfigError(f"{path} has not the samples and domains of {page}: it was changed. Train again.")
-    key = saved["key"].to_numpy()
+        raise ConfigError(f"{saved.path} has not the samples and domains of {page}: it was changed. Train again.")
+    key = saved["key"]
     table = FeatureTable(
         features=np.zeros((len(key), 0), dtype=np.float32),
         names=(),
-        weight=saved["weight"].to_numpy(),
-        label=saved["label"].to_numpy(),
+        weight=saved["weight"],
+        label=saved["label"],
         domain=domain,
         domain_names=domain_names,
         sample=sample,
         sample_names=sample_names,
-        fold=saved["fold"].to_numpy(),
+        fold=saved["fold"],
         validation=is_validation(key, spec.split.validation),
         key=key,
-        columns={name: saved[name].to_numpy() for name in spec.region_columns if name in saved.column_names},
+        columns={name: saved[name] for name in spec.region_columns if name in saved},
     )
-    return table, {name: saved[name].to_numpy() for name in names}
-
-
-def _codes(column: Any) -> tuple[NDArray[np.int16], tuple[str, ...]]:
-    """Return a column of names as numbers, and the names."""
-    codes = column.combine_chunks()
-    codes = codes.chunk(0) if hasattr(codes, "chunk") else codes
-    return np.asarray(codes.indices).astype(np.int16), tuple(codes.dictionary.to_pylist())
+    return table, SavedScores(saved, tuple(names))

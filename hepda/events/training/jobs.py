@@ -88,9 +88,9 @@ def _check_installed(package: str, extra: str, where: str) -> None:
 _PER_EVENT = 24
 """Bytes that the training of a network needs for each event of a table with features on the disk; measured."""
 _PER_NUMBER = 3
-"""Bytes that trees hold for each feature of a training event: its bin, and what is made of the bins; measured."""
+"""Bytes that trees hold for each feature of a training event: its bin, a mask, and room for the validation."""
 _PER_TRAINED = 100
-"""Bytes that trees hold for each training event besides its features: weight, label, score, gradients; measured."""
+"""Bytes that trees hold for each training event besides its features: weight, label, score, gradients, leaves."""
 _PER_RATIO = 12
 """Bytes that a reweighting holds for each feature of its events: copies of the parts of its cross-fit."""
 

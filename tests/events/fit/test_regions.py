@@ -18,7 +18,7 @@ from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit import fits, to_json
 from hepda.events.fit.control import control_fit
 from hepda.events.fit.inputs import FitInput
-from hepda.events.fit.regions import Outputs, shared_edges
+from hepda.events.fit.regions import Outputs, in_region, shared_edges
 from hepda.events.fit.templates import NO_EVENTS, ScoredEvents
 from hepda.events.resolve import dataset_spec, domains_of, fit_spec, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
@@ -220,6 +220,24 @@ def test_regions_by_the_largest_output_share_no_event(events: tuple[FeatureTable
     scored = ScoredEvents(domains_of(config), systematics_spec(config), table, outputs, {}, {}, None, fit_spec(config))
     with pytest.raises(ConfigError, match=r"like_signal\.largest: the model trees has no class 'signal', only a score"):
         scored.input()
+
+
+def test_of_equal_outputs_the_first_class_is_the_largest() -> None:
+    generator = np.random.default_rng(3)
+    probability = generator.integers(0, 3, (3, 200)).astype(np.float32)
+    names = ("a", "b", "c")
+    further = {f"p_{name}": column for name, column in zip(names, probability, strict=True)}
+    outputs = Outputs("m", probability[0], further, names, ("a",))
+    largest = np.argmax(probability, axis=0)
+    zeros = np.zeros(200, np.int16)
+    table = FeatureTable(
+        np.zeros((200, 0), np.float32), (), np.ones(200), zeros.astype(np.int8), zeros, ("d",), zeros, ("s",),
+        zeros.astype(np.int8), zeros.astype(np.bool_), np.arange(200, dtype=np.uint64),
+    )  # fmt: skip
+    (region,) = fit_spec(analysis({"r": {"largest": "signal", "bins": 3}})).regions.values()
+    for number, name in enumerate(names):
+        inside, _ = in_region(replace(region, largest=name), table, outputs)
+        assert np.array_equal(inside, largest == number)
 
 
 def test_a_generator_keeps_the_sum_of_all_regions_or_of_each(events: tuple[FeatureTable, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hepda.config import AnalysisConfig, validate
 from hepda.evaluation.fits.fitting import workspace
 from hepda.events.domains.blinding import BLINDED
-from hepda.events.fit import fits, to_json
+from hepda.events.fit import fits, templates, to_json
 from hepda.events.fit.inputs import FitInput, PseudoData
 from hepda.events.fit.regions import Outputs
 from hepda.events.fit.templates import ScoredEvents
@@ -153,6 +153,20 @@ def test_one_side_is_mirrored_and_rates_are_factors(events: Any, region: FitInpu
     assert down == pytest.approx(2 * tt.sumw - up, rel=1e-9)
     assert sample_of(region, "wjets").norms == {"rate": (1.5, pytest.approx(1 / 1.5))} and not tt.norms
     assert list(tt.shapes) == ["tag", "null", "one_sided", "jes", "generator"]
+
+
+def test_blocks_of_events_change_no_content(events: Any, region: FitInput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "_BLOCK", 777)
+    in_blocks = region_of(analysis(), events)
+    samples = (part.templates.channels[0].samples for part in (region, in_blocks))
+    for sample, other in zip(*samples, strict=True):
+        assert other.sumw == pytest.approx(sample.sumw) and other.sumw2 == pytest.approx(sample.sumw2)
+        assert other.shapes.keys() == sample.shapes.keys() and "tag" in sample.shapes
+        for name, sides in sample.shapes.items():
+            assert np.stack(other.shapes[name]) == pytest.approx(np.stack(sides))
+    for domain, drawn in region.events.items():
+        for name in ("index", "weight", "key"):
+            assert np.array_equal(getattr(in_blocks.events[domain], name), getattr(drawn, name))
 
 
 def test_a_shape_is_the_histogram_of_the_varied_events(events: Any, region: FitInput) -> None:
