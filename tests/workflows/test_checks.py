@@ -1,11 +1,15 @@
-"""What is checked before anything is trained: where networks are trained."""
+"""What is checked before anything is trained: where networks are trained, and in which precision."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from hepda.config import load_config
 from hepda.errors import ConfigError
-from hepda.workflows.checks import check_device, device_on
+from hepda.workflows.checks import check_device, check_precision, device_on
+from tests.factory import write_analysis
 
 
 def test_devices_of_a_cluster_are_those_of_its_workers() -> None:
@@ -20,3 +24,16 @@ def test_devices_of_a_cluster_are_those_of_its_workers() -> None:
 def test_auto_is_one_device_for_all_workers() -> None:
     assert (device_on("8", "auto"), device_on(None, "auto")) == ("cpu", "auto")
     assert (device_on("8", "cuda"), device_on(None, "cuda")) == ("cuda", "cuda")
+
+
+def test_bfloat16_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load_config(write_analysis(tmp_path, n=50))
+    asked = load_config(write_analysis(tmp_path, n=50, training={"epochs": 2, "precision": "bfloat16"}))
+    settings = "hepda.adversarial.training.settings.multiplies_bfloat16"
+    monkeypatch.setattr(settings, lambda: False)
+    check_precision(plain, "cpu")
+    check_precision(asked, "cuda")
+    with pytest.raises(ConfigError, match=r"training\.precision: .*emulates.*float32"):
+        check_precision(asked, "cpu")
+    monkeypatch.setattr(settings, lambda: True)
+    check_precision(asked, "cpu")

@@ -25,7 +25,7 @@ class History:
         best_epoch: the epoch (from 0) whose weights the network has; None: the last one's.
         stopped: why it ended before the last epoch, or "".
         warnings: what may be wrong.
-        kernels: with which products it was trained (kernels.PRODUCTS).
+        kernels: with which products it was trained (products.PRODUCTS).
 
     """
 
