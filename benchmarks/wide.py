@@ -39,7 +39,6 @@ import pyarrow.parquet as pq
 import uproot
 import yaml
 
-JETS = ("pt", "eta", "phi", "mass", "b")
 FLAT = tuple(f"x{i}" for i in range(12))
 KEYS = ("run", "event")
 VARIABLES = {
@@ -76,7 +75,8 @@ def columns(events: int, number: int, seed: int) -> tuple[dict[str, Any], list[s
         "run": np.ones(events, np.uint32),
         "event": np.arange(events, dtype=np.uint64) + seed * 10**9,
     }
-    used |= {f"jet_{part}": lists() for part in JETS}
+    used |= {"jet_pt": lists(), "jet_eta": 0.01 * lists(), "jet_phi": 0.01 * lists(), "jet_mass": 0.1 * lists()}
+    used |= {"jet_b": 0.01 * lists()}
     used |= {name: rng.normal(size=events).astype(np.float32) for name in FLAT}
     used |= {"weight": np.ones(events, np.float32)}
     others = number - len(used)

@@ -33,7 +33,7 @@ from hepda.events.dataset.stitching import Stitching
 from hepda.events.domains.counterparts import composition_lines
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.expressions.parser import Expression, needed_names, parse
-from hepda.events.files.opening import expand
+from hepda.events.files.opening import expand, kept_open
 from hepda.events.leaks import leaks, spread
 from hepda.events.resolve import dataset_spec, evaluation_spec
 from hepda.events.specs import DatasetSpec
@@ -46,6 +46,8 @@ SAME = 0.999
 """Correlation from which two features get a warning that they are nearly equal."""
 BINS = 20
 """Number of bins for chi2, each with the same share of the simulation."""
+KEPT_FILES = 64
+"""Number of files that stay open from the first look at them to the last."""
 ALL = "all entries"
 FLAGS = (-9999.0, -999.0, -99.0, 999.0, 9999.0)
 """Values that ntuples store for a number that is missing."""
@@ -115,6 +117,11 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
         HepdaError: the analysis file itself is wrong, so that no file needs to be opened.
 
     """
+    with kept_open(KEPT_FILES):
+        return _checked(config, progress, every_file)
+
+
+def _checked(config: AnalysisConfig, progress: Progress, every_file: bool) -> Checkup:
     evaluation, spec = evaluation_spec(config), dataset_spec(config)
     plan = make_plan(spec)
     result = Checkup()

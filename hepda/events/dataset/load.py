@@ -28,7 +28,7 @@ from hepda.events.dataset.spans import SpanRows, close_files, read_span
 from hepda.events.dataset.systematics import check_systematics
 from hepda.events.dataset.variations import Reading, read_varied
 from hepda.events.files.locations import is_remote
-from hepda.events.files.opening import expand, size_of
+from hepda.events.files.opening import expand, kept_open, size_of
 from hepda.events.specs import DatasetSpec
 from hepda.events.table import cache
 from hepda.events.table.feature_table import FeatureTable
@@ -49,6 +49,8 @@ from hepda.timing import timed
 Progress = Callable[[str, int, int], None]
 """Called with the sample, the number of events read so far and the number of events in all files."""
 
+_KEPT_FILES = 8
+"""Number of files that stay open from their check until they are read."""
 _MANY = 1_000_000
 """Number of entries from which several processes read in parallel: they take seconds to start."""
 
@@ -126,6 +128,17 @@ def _read(
     states: Mapping[str, State | None],
 ) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
     """Read everything into `folder`, or into memory; also return what was found when the files were opened."""
+    with kept_open(_KEPT_FILES):
+        return _read_all(spec, on_progress, resources, folder, states)
+
+
+def _read_all(
+    spec: DatasetSpec,
+    on_progress: Progress | None,
+    resources: Resources,
+    folder: Path | None,
+    states: Mapping[str, State | None],
+) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
     skips = Skips(spec)
     with timed("opening of files"):
         plan, inputs = inspect(spec, skips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,18 @@ from hepda.events.files.formats import choose_tree, open_format
 from hepda.events.files.locations import RETRIES, Result, attempt, check_scheme, expand, is_remote, size_of
 from hepda.events.files.protocol import Format
 
-__all__ = ["EventFile", "EventSource", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
+__all__ = [
+    "EventFile",
+    "EventSource",
+    "Tree",
+    "expand",
+    "integers",
+    "kept_open",
+    "open_file",
+    "open_tree",
+    "size_of",
+    "tree_of",
+]
 
 
 _NAMES: dict[tuple[Any, ...], Names] = {}
@@ -41,10 +53,11 @@ class EventSource(Protocol):
 
 
 class EventFile:
-    """An open file, which is opened again when the connection to it breaks."""
+    """An open file, which is opened again when the connection to it breaks. state: that of `_state` before it."""
 
     def __init__(self, path: str, retries: int = RETRIES) -> None:
         self.path, self.retries = path, retries
+        self.state = _state(path)
         self._format: Format | None = None
 
     def do(self, what: str, action: Callable[[Format], Result]) -> Result:
@@ -184,12 +197,66 @@ def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
 
     """
     check_scheme(path)
-    file = EventFile(path, retries)
+    kept = _KEPT.get()
+    file = (None if kept is None else kept.take(path)) or EventFile(path, retries)
     try:
         file.do("the file", lambda _: None)
         yield file
-    finally:
+    except BaseException:
         file.close()
+        raise
+    if kept is None or not kept.put(file):
+        file.close()
+
+
+@contextmanager
+def kept_open(most: int) -> Iterator[None]:
+    """Keep local files open between their uses in the block, so that what describes their columns is read once.
+
+    Args:
+        most: number of files that are kept; further ones are opened anew each time.
+
+    """
+    if _KEPT.get() is not None:
+        yield
+        return
+    kept = _KeptFiles(most)
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        kept.close()
+
+
+class _KeptFiles:
+    """Files that are open and not in use, by path."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._files = most, dict[str, EventFile]()
+
+    def take(self, path: str) -> EventFile | None:
+        """Return a file that is unchanged since it was opened, and no longer keep it."""
+        file = self._files.pop(path, None)
+        if file is not None and file.state != _state(path):
+            file.close()
+            return None
+        return file
+
+    def put(self, file: EventFile) -> bool:
+        """Keep a file, if it is local and there is room for it; return whether it is kept."""
+        if file.state is None or len(self._files) >= self._most or file.path in self._files:
+            return False
+        self._files[file.path] = file
+        return True
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._files:
+            self._files.popitem()[1].close()
+
+
+_KEPT: ContextVar[_KeptFiles | None] = ContextVar("_KEPT", default=None)
 
 
 def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, str] | None = None) -> Tree:

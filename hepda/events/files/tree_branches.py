@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct, error, unpack_from
 from typing import Any
 
@@ -42,7 +43,7 @@ class _UnusualError(Exception):
     """The list is not written in the way that is understood here."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Branch:
     """A branch that has not been described yet.
 
@@ -94,7 +95,7 @@ class Branches(Model_TObjArray):  # type: ignore[misc]  # uproot has no types
             return
         scan = _Scan(bytes(chunk.get(0, end, Cursor(0), context)), cursor.origin)
         try:
-            self._data = list(scan.branches(cursor.index))
+            self._data = list(_branches(scan.data, scan.origin, cursor.index))
         except (_UnusualError, error, UnicodeDecodeError, IndexError):
             super().read_members(chunk, cursor, context, file)
             return
@@ -224,6 +225,12 @@ class _Scan:
         place = self._string(self._object(place))[1]
         number, _ = unpack_from(">ii", self.data, place)
         return place + 8, number
+
+
+@lru_cache(maxsize=4)
+def _branches(data: bytes, origin: int, place: int) -> tuple[Branch, ...]:
+    """Return what `_Scan` finds in these bytes; a command opens a file several times."""
+    return tuple(_Scan(data, origin).branches(place))
 
 
 def leaves(tree: Any) -> Iterable[tuple[str, Any]]:

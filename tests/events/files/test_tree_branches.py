@@ -14,7 +14,7 @@ from hepda.config import load_config
 from hepda.events.check import check_events
 from hepda.events.dataset.load import load_table
 from hepda.events.files import tree_branches
-from hepda.events.files.opening import open_tree
+from hepda.events.files.opening import kept_open, open_tree
 from hepda.events.init import starting_yaml
 from hepda.events.resolve import dataset_spec
 from tests.root_files import write_split
@@ -171,6 +171,7 @@ def test_a_list_that_is_not_understood_is_left_to_uproot(tmp_path, monkeypatch):
     with open_tree(str(path)) as tree:
         expected = tree.read(["met", "jet_pt"])
     monkeypatch.setattr(tree_branches, "_ABOVE", {})
+    tree_branches._branches.cache_clear()
     read = uproot.open(path, object_cache=None, custom_classes=tree_branches.Classes())["Events"]
     assert not read.member("fBranches").scanned
     with open_tree(str(path)) as tree:
@@ -200,3 +201,28 @@ def test_a_file_that_is_written_again_has_its_new_names(tmp_path):
         file["Events"].extend({"other": np.ones(3, "f4")})
     with open_tree(str(path)) as tree:
         assert tree.own_names == ("other",)
+
+
+def test_a_file_that_is_kept_open_is_described_once_and_closed_in_the_end(tmp_path, monkeypatch):
+    path = wide(tmp_path / "one.root", branches=2)
+    opened = []
+    original = uproot.source.file.FileResource.__init__
+
+    def begin(self, name):
+        original(self, name)
+        opened.append(self)
+
+    monkeypatch.setattr(uproot.source.file.FileResource, "__init__", begin)
+    with kept_open(1):
+        for _ in range(3):
+            with open_tree(str(path)) as tree:
+                assert len(tree.read(["met"])["met"].values) == 400
+        assert len(opened) == 1
+        assert not opened[0].closed
+        wide(path, branches=2, events=7)  # another content
+        with open_tree(str(path)) as tree:
+            assert (tree.entries, len(tree.read(["met"])["met"].values)) == (7, 7)
+    assert len(opened) == 2
+    assert all(resource.closed for resource in opened)
+    with open_tree(str(path)):
+        assert len(opened) == 3
