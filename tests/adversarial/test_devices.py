@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.transfer import PinnedBatch
 from hepda.adversarial.methods import METHODS, Comparison, build
 from hepda.adversarial.networks.sets_pairs import PAIR_FEATURES
+from hepda.adversarial.training import trainer
 from hepda.adversarial.training.objective import Objective
 from hepda.adversarial.training.problem import Game, Player, train
 from hepda.adversarial.training.selection import SCORERS
@@ -53,6 +55,12 @@ STEPS = N // BATCH
 Rows = tuple[DomainRows, DomainRows]
 
 pytestmark = pytest.mark.filterwarnings("ignore:PyTorch was compiled without cuDNN")
+
+
+@pytest.fixture(autouse=True)
+def _torchs_own_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU, too, layers are passed one by one: the pieces that a training joins there may round differently."""
+    monkeypatch.setattr(trainer, "Fast", lambda *_: nullcontext())
 
 
 # ---- rows and networks ----
@@ -93,8 +101,8 @@ def network(
 def fitted(device: str, make: Callable[[], Network], data: Rows, held_out: Rows | None = None, **settings: Any) -> Any:
     """Return the history and the network of a training."""
     settings = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 3, "kernels": "plain", **settings}
-    trainer, trained = Trainer(device=device, **settings), make()
-    return trainer.fit(trained, *data, validation=held_out), trained
+    trained = make()
+    return Trainer(device=device, **settings).fit(trained, *data, validation=held_out), trained
 
 
 def steps_of(gpu: PretendedCuda) -> Any:
@@ -164,11 +172,11 @@ def compare(
 # ---- every method, setting and encoder ----
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "classes"),
+    [(name, classes) for name in METHODS for classes in (2, 3) if METHODS[name].classes <= classes],
+)
 def test_every_method_computes_on_the_device_and_has_the_numbers_of_the_cpu(method: str, classes: int) -> None:
-    if METHODS[method].classes > classes:
-        pytest.skip("needs three classes")
     updates = 2 if method == "wasserstein" else 1
     chosen = METHODS[method](**({"steps": 2} if updates > 1 else {}))
     settings: dict[str, Any] = {"held_out": rows(classes, 5, 24), "average": 0.9, "patience": 9}
@@ -199,9 +207,11 @@ def test_an_optimizer_that_is_not_fused_agrees_to_rounding() -> None:
 
 def test_bfloat16_is_autocast_of_the_device() -> None:
     make, data = partial(network, "dann,vat,mmd"), rows()
-    history, _ = fitted("cpu", make, data, precision="bfloat16")
+    history, _ = fitted("cpu", make, data)
     other, weights, gpu = on_gpu(make, data, precision="bfloat16")
-    same(history, other, rtol=0.1, atol=0.02)  # the CPU has other kernels, not autocast
+    for name in ("class_loss", "domain_loss"):
+        np.testing.assert_allclose(other[name], history[name], rtol=0.03)
+        assert other[name] != history[name]
     assert {value.dtype for value in weights.values()} == {torch.float32, torch.bool}
     assert set(gpu.autocasts) == {"cuda"}
     assert gpu.autocasts["cuda"] >= EPOCHS * STEPS
@@ -306,9 +316,10 @@ def test_encoders_of_speech_do(encoder: str) -> None:
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_set_encoders_count_nothing_on_the_device_and_agree_with_the_cpu(name: str) -> None:
+    n = 2 * BATCH
     data = tuple(
-        DomainRows(set_rows(N, seed), targets, {"class": np.ones(N), "domain": np.ones(N)})
-        for seed, targets in ((0, {"class": np.arange(N) % 2}), (1, {}))
+        DomainRows(set_rows(n, seed), targets, {"class": np.ones(n), "domain": np.ones(n)})
+        for seed, targets in ((0, {"class": np.arange(n) % 2}), (1, {}))
     )
 
     def make() -> Network:

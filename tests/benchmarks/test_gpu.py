@@ -25,8 +25,10 @@ def test_the_ladder_runs_on_the_cpu_and_says_what_is_missing(script, monkeypatch
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
     script.main()
     result, shown = json.loads(path.read_text()), capsys.readouterr().out
-    rungs = {"floor", "floor, bfloat16", "floor, 10 networks", "fit", "fit, bfloat16"}
-    assert set(result["ms"]) == {f"{name}, 128 rows" for name in rungs}
+    rungs = {f"{name}, 128 rows" for name in ("floor", "floor, bfloat16", "floor, 10 networks", "fit")}
+    half = "fit, bfloat16, 128 rows"  # not on a processor that emulates it
+    assert set(result["ms"]) - {half} == rungs
+    assert (half in result["ms"]) != (half in result["missing"])
     assert all(min(values) > 0.0 for values in result["ms"].values())
     assert result["checks"]["two trainings with one seed are equal"] is True
     for name in ("floor, CUDA graph", "fit, pinned memory", "fit, 4 at once", "losses of the device and of the CPU"):

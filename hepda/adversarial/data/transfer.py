@@ -57,7 +57,7 @@ class PinnedBatch:
         self.device, self._layout = device, _parts(tensors)
         size = self._layout[-1].end
         self._buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=True) for _ in range(2)]
-        self._copied = [torch.cuda.Event() for _ in self._buffers]
+        self._copied = [torch.cuda.Event() for _ in self._buffers]  # type: ignore[no-untyped-call]
         self._filled = -1
 
     def to_fill(self) -> list[Tensor]:
