@@ -117,7 +117,7 @@ def multiplies_bfloat16() -> bool:
 
     Versions of torch that do not tell what the processor can do are taken to know what they do.
     """
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return not known or any(known.get(name, False) for name in _BFLOAT16)
 
 

@@ -122,9 +122,11 @@ def _descend(
 ) -> NDArray[np.intp]:
     """Return the nodes of the next level [n]."""
     if len(columns) == 1:
-        return (bins[columns[0]] > cuts[0]).astype(np.intp)
+        root: NDArray[np.intp] = (bins[columns[0]] > cuts[0]).astype(np.intp)
+        return root
     above = bins.ravel().take(columns.take(node) * bins.shape[1] + events) > cuts.take(node)
-    return 2 * node + above
+    below: NDArray[np.intp] = 2 * node + above
+    return below
 
 
 def _boost(bins: Bins, sums: FloatArray, smallest: float, generator: np.random.Generator) -> list[_Tree]:
@@ -154,8 +156,10 @@ def _boost(bins: Bins, sums: FloatArray, smallest: float, generator: np.random.G
         for level in range(_DEPTH):
             place = (index + node * (columns * _BINS)).ravel() if level else index.ravel()
             shape = (2**level, columns, _BINS)
-            histograms = [np.bincount(place, weights=x, minlength=int(np.prod(shape))).reshape(shape) for x in tiled]
-            best, cuts = _best_cuts(*histograms, smallest)
+            slopes, curvatures = (
+                np.bincount(place, weights=x, minlength=int(np.prod(shape))).reshape(shape) for x in tiled
+            )
+            best, cuts = _best_cuts(slopes, curvatures, smallest)
             tree.columns.append(chosen[best])
             tree.cuts.append(cuts)
             node = _descend(node, bins, chosen[best], cuts, events)
@@ -203,9 +207,10 @@ def fit_mlp(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
     width = np.where(width > 0, width, np.float32(1.0))
 
     def prepare(x: Matrix) -> Floats:
-        standard = x - centre
+        standard: Floats = x - centre
         standard /= width
-        return np.clip(standard, -_LIMIT, _LIMIT, out=standard)
+        np.clip(standard, -_LIMIT, _LIMIT, out=standard)
+        return standard
 
     x = prepare(features)
     batch = int(np.clip(len(x) // _STEPS, *_BATCHES))
@@ -234,9 +239,11 @@ def _grouped(x: Floats, target: Floats, weight: Floats) -> tuple[Floats, Floats,
     """Return mean, share of label 1 and mean weight of groups of neighbours in x."""
     order = np.argsort(x)
     starts = np.arange(_GROUPS) * len(x) // _GROUPS
-    total, ones, moment = (np.add.reduceat(v[order], starts) for v in (weight, weight * target, weight * x))
-    safe = np.where(total > 0, total, 1.0)
-    return (moment / safe)[:, None], ones / safe, total * np.float32(_GROUPS / len(x))
+    sums = (np.add.reduceat(v[order], starts) for v in (weight, weight * target, weight * x))
+    total, ones, moment = (values.astype(np.float32) for values in sums)
+    safe = np.where(total > 0, total, np.float32(1.0))
+    mean, share = (np.asarray(values / safe, dtype=np.float32) for values in (moment, ones))
+    return mean[:, None], share, np.asarray(total * (_GROUPS / len(x)), dtype=np.float32)
 
 
 def _one_cycle(steps: int) -> FloatArray:

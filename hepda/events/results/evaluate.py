@@ -147,7 +147,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
-    "ratio": "ratios of shifts", "roc": "ROC curves",
+    "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
 

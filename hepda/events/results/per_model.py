@@ -136,7 +136,6 @@ class BiasNumbers:
     decomposition: DomainDecomposition | None
 
 
-@timed("differences")
 def bias_numbers(evaluated: EvaluationInput, other: str) -> dict[str, BiasNumbers]:
     """Return the two-sample tests of each class, the compared one first, and the shifts of the compared class.
 
