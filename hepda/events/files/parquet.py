@@ -171,5 +171,6 @@ def _numbers(kind: Any) -> np.dtype[Any] | None:
     import pyarrow.types as types
 
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
-        return np.dtype(kind.to_pandas_dtype())
+        numbers: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+        return numbers
     return None
