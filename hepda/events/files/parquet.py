@@ -171,6 +171,6 @@ def _numbers(kind: Any) -> np.dtype[Any] | None:
     import pyarrow.types as types
 
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
-        of_numpy: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-        return of_numpy
+        numbers: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+        return numbers
     return None
