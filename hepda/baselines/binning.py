@@ -109,5 +109,5 @@ def _weighted_quantiles(ordered: Array, sums: Array, percent: Array) -> Array:
     wanted = percent / 100 * sums[-1]
     index = np.minimum(np.searchsorted(sums, wanted), len(ordered) - 1)
     value, following = ordered[index], ordered[np.minimum(index + 1, len(ordered) - 1)]
-    quantiles: Array = np.where(sums[index] - wanted > np.finfo(np.float64).eps, value, (value + following) / 2)
-    return quantiles
+    between = sums[index] - wanted <= np.finfo(np.float64).eps
+    return np.asarray(np.where(between, (value + following) / 2, value))

@@ -148,8 +148,7 @@ def _classifier(train: TrainingEvents, held_out: TrainingEvents, seed: int) -> E
         odds: Array = np.log(probability / (1.0 - probability))
         return odds
 
-    of_held_out = log_odds(held_out.features[:])[:, None]
-    curve = LogisticRegression(C=np.inf).fit(of_held_out, held_out.label, held_out.weight)
+    curve = LogisticRegression(C=np.inf).fit(log_odds(held_out.features[:])[:, None], held_out.label, held_out.weight)
     # A slope below 0 means that the trees are worse than chance; the ratio is then constant.
     slope = max(0.0, float(curve.coef_[0, 0]))
     return lambda features: slope * log_odds(features) + float(curve.intercept_[0])

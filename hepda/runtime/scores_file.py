@@ -79,8 +79,7 @@ class ScoresFile(Mapping[str, NDArray[Any]]):
             of_part = part.dictionary.to_pylist()  # a row group has a dictionary of its own
             names.extend(value for value in of_part if value not in names)
             place = np.array([names.index(value) for value in of_part], dtype=np.int16)
-            of_rows: NDArray[np.int16] = place[np.asarray(part.indices)]
-            return of_rows
+            return np.asarray(place[np.asarray(part.indices)])
 
         return self._filled(name, np.dtype(np.int16), numbers), tuple(names)
 
