@@ -31,7 +31,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
-from hepda.runtime.machine import processor
+from hepda.workflows.machine import processor
 
 ROOT = Path(__file__).parents[1]
 NTUPLES = Path("analyses/tth/ntuples")

@@ -168,7 +168,8 @@ def _exported(run: Path, config: AnalysisConfig, runtime: str) -> Path:
     from hepda.export.onnx.model import exported_model
 
     folder = default_output(run, "onnx")
-    scoring.check_files((exported_model(config, spec, run) for spec in model_specs(config).values()), folder, run)
+    dataset = dataset_spec(config)
+    scoring.check_files((exported_model(spec, dataset, run) for spec in model_specs(config).values()), folder, run)
     return folder
 
 

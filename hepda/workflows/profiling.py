@@ -39,8 +39,9 @@ def finish(config: AnyConfig, outcome: TrainOutcome) -> Profile:
 
     """
     from hepda.results.profile import Profile
-    from hepda.runtime import machine, run_directory
+    from hepda.runtime import run_directory
     from hepda.runtime.pool import server_seconds
+    from hepda.workflows import machine
     from hepda.workflows.train import processes_of
 
     sums, own = timing.stop(), time.process_time()
@@ -70,7 +71,7 @@ def finish(config: AnyConfig, outcome: TrainOutcome) -> Profile:
 
 def _products(sums: Sums) -> list[dict[str, Any]]:
     """Return the `products` of the profile: all that were counted, at rates that are measured here."""
-    from hepda.runtime.machine import product_seconds
+    from hepda.workflows.machine import product_seconds
 
     operations: dict[timing.MatrixShape, float] = {}
     for products in sums.products.values():

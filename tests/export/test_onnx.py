@@ -19,7 +19,7 @@ from hepda.baselines.forest import forest_of, not_above, raw_outputs
 from hepda.cli import main
 from hepda.config import BdtConfig, load_config
 from hepda.events.dataset.splits import event_key, fold_of
-from hepda.events.resolve import model_specs
+from hepda.events.resolve import dataset_spec, model_specs
 from hepda.export.onnx import check
 from hepda.export.onnx.check import drawn_events, expected_outputs, outputs_of
 from hepda.export.onnx.discriminants import discriminant
@@ -83,7 +83,7 @@ def folder_of(run: Path) -> Path:
 def test_a_file_has_the_scores_of_the_trained_models(run: Path, model: str) -> None:
     """Other events than those of the check at the export."""
     config = load_config(run / "config.yaml")
-    exported = exported_model(config, model_specs(config)[model], run)
+    exported = exported_model(model_specs(config)[model], dataset_spec(config), run)
     events = drawn_events(exported, 400, seed=7)
     found = outputs_of((folder_of(run) / f"{model}.onnx").read_bytes(), events.inputs)
     for name, values in expected_outputs(exported, events).items():

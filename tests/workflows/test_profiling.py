@@ -11,8 +11,8 @@ from rich.console import Console
 
 from hepda.cli import main
 from hepda.results.profile import Profile
-from hepda.runtime import machine, run_directory
-from hepda.workflows import profiling
+from hepda.runtime import run_directory
+from hepda.workflows import machine, profiling
 from tests.factory import write_analysis
 
 SMALL = (

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from hepda.errors import ConfigError
 from hepda.events.dataset.splits import is_validation
+from hepda.events.results.scores_file import ScoresFile
 from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime import run_directory
-from hepda.runtime.scores_file import ScoresFile
 
 
 def kinds_of(scores: Iterable[str]) -> dict[str, str]:

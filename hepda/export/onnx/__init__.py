@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
-from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, MissingExtraError, replacing
 from hepda.export.finished_run import ExportedRun
 
@@ -19,19 +19,19 @@ def write(run: ExportedRun, folder: Path) -> list[Path]:
         MissingExtraError: onnx or onnxruntime is not installed.
 
     """
-    config = getattr(run.kind, "config", None)
-    if not isinstance(config, AnalysisConfig):
+    config: Any = getattr(run.kind, "config", None)
+    if getattr(config, "kind", None) != "events":
         raise ConfigError(f"--format onnx: writes the models of events; {run.folder} is a run of another kind of data.")
     for package in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "onnx", "--format onnx")
-    from hepda.events.resolve import model_specs
+    from hepda.events.resolve import dataset_spec, model_specs
     from hepda.export.onnx.check import check
     from hepda.export.onnx.model import exported_model, onnx_model
 
-    contents = {}
+    contents, dataset = {}, dataset_spec(config)
     for name, spec in model_specs(config).items():
-        exported = exported_model(config, spec, run.folder)
+        exported = exported_model(spec, dataset, run.folder)
         contents[name] = onnx_model(exported).SerializeToString()
         check(exported, contents[name])
     folder.mkdir(parents=True)

@@ -23,9 +23,9 @@ import hepda
 from hepda.adversarial import Network
 from hepda.baselines import bdt
 from hepda.baselines.forest import forest_of
-from hepda.config import AnalysisConfig, BdtConfig
+from hepda.config import BdtConfig
 from hepda.errors import ConfigError
-from hepda.events.specs import ModelSpec
+from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.training.objects import layout_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
@@ -49,7 +49,7 @@ class ExportedModel:
         folder: of its trainings.
         features: names of its features, in their order.
         key: names of the branches that identify an event.
-        run: name of the analysis.
+        run: name of the run directory.
 
     """
 
@@ -71,10 +71,10 @@ class ExportedModel:
         return ("score", *further)
 
 
-def exported_model(config: AnalysisConfig, spec: ModelSpec, run: Path) -> ExportedModel:
-    """Return a model of a run directory."""
-    features = config.features if spec.features is None else spec.features
-    return ExportedModel(spec, run / "models" / spec.name, tuple(features), tuple(config.split.key), config.name)
+def exported_model(spec: ModelSpec, dataset: DatasetSpec, run: Path) -> ExportedModel:
+    """Return a model of a run directory; `dataset` has the features of the table and the key of an event."""
+    features = dataset.features if spec.features is None else spec.features
+    return ExportedModel(spec, run / "models" / spec.name, tuple(features), tuple(dataset.split.key), run.resolve().name)
 
 
 def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
@@ -169,7 +169,7 @@ def _about(exported: ExportedModel) -> dict[str, str]:
     spec = exported.spec
     return {
         "hepda": hepda.__version__,
-        "analysis": exported.run,
+        "run": exported.run,
         "model": spec.name,
         "features": json.dumps(list(exported.features)),
         "missing": json.dumps(spec.missing),

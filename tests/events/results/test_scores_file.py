@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hepda.errors import ConfigError
+from hepda.events.results.scores_file import ScoresFile
 from hepda.runtime import run_directory
-from hepda.runtime.scores_file import ScoresFile
 
 N = 1000
 
