@@ -52,16 +52,14 @@ def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: Traini
         tol=0.0,
         random_state=seed,
     )
+    held_out = validation if stop else None
     bins = Bins.of(train.features, train.weight, seed)
-    extra: dict[str, Any] = {}
-    if stop and validation is not None:
-        extra = {
-            "X_val": np.ascontiguousarray(bins.apply(validation.features)),
-            "y_val": validation.label,
-            "sample_weight_val": validation.weight,
-        }
-    with _takes_bins(model, bins):
-        model.fit(bins.apply(train.features), train.label, sample_weight=train.weight, **extra)
+    with _takes_bins(model, bins) as used:
+        of_bins = None if held_out is None else np.ascontiguousarray(bins.apply(held_out.features))
+        _fit(model, bins.apply(train.features), of_bins, train, held_out)
+    if used != {"_preprocess_X", "_bin_data"}:  # a version of scikit-learn without these methods made bins of bins
+        features = None if held_out is None else held_out.features[:]
+        _fit(model, train.features[:], features, train, held_out)
     if stop:
         # scikit-learn keeps the trees after the best one, the other libraries do not; validation_score_[0] is
         # the score without any tree.
@@ -70,11 +68,30 @@ def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: Traini
     return model, int(model.n_iter_)
 
 
+def _fit(
+    model: Any,
+    features: NDArray[Any],
+    held_out: NDArray[Any] | None,
+    train: TrainingEvents,
+    validation: TrainingEvents | None,
+) -> None:
+    """Fit scikit-learn's classifier to features [n, k] or their bins, with those of the validation events."""
+    extra: dict[str, Any] = {}
+    if validation is not None:
+        extra = {"X_val": held_out, "y_val": validation.label, "sample_weight_val": validation.weight}
+    model.fit(features, train.label, sample_weight=train.weight, **extra)
+
+
 @contextmanager
-def _takes_bins(model: Any, bins: Bins) -> Iterator[None]:
-    """Let scikit-learn's classifier take bins in place of features within the block, so that it does not copy them."""
+def _takes_bins(model: Any, bins: Bins) -> Iterator[set[str]]:
+    """Let scikit-learn's classifier take bins in place of features within the block, so that it does not copy them.
+
+    Provides the names of the methods that it called for this.
+    """
+    used: set[str] = set()
 
     def checked(binned: NDArray[np.uint8], *, reset: bool) -> Any:
+        used.add("_preprocess_X")
         if not reset:
             return binned
         model.is_categorical_ = model._preprocessor = model._is_categorical_remapped = None
@@ -82,12 +99,13 @@ def _takes_bins(model: Any, bins: Bins) -> Iterator[None]:
         return binned, None
 
     def described(binned: NDArray[np.uint8], *_: Any, **__: Any) -> NDArray[np.uint8]:
+        used.add("_bin_data")
         bins.describe(model._bin_mapper)
         return binned
 
     model._preprocess_X, model._bin_data = checked, described
     try:
-        yield
+        yield used
     finally:
         del model._preprocess_X, model._bin_data
 

@@ -85,3 +85,33 @@ def test_features_of_a_table_are_read_in_blocks_and_give_the_same_trees(monkeypa
     first, second = (bdt.fit(settings("sklearn", **keys), train, None, seed=4) for train in (memory, stored))
     assert np.array_equal(first.predict(part.features), second.predict(part.features))
     assert max(largest) <= 500
+
+
+def test_a_scikit_learn_that_does_not_take_bins_is_given_the_features(monkeypatch):
+    """Another version may call other methods: the trees are then those of its own bins, not of bins of bins."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from hepda.baselines import bdt, libraries
+    from hepda.baselines.inputs import TrainingEvents
+    from hepda.config import BdtConfig
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(600, 2)).astype(np.float32) * 50
+    events = TrainingEvents(x, (x[:, 0] + rng.normal(size=600) > 0).astype(np.int8), np.ones(600))
+    section = BdtConfig(kind="bdt", iterations=4, min_samples=5)
+    expected = bdt.fit(section, events, events, seed=1).predict(x)
+
+    class Other(HistGradientBoostingClassifier):
+        """Keeps its own methods whatever is set on it."""
+
+        def __setattr__(self, name, value):
+            if name not in ("_preprocess_X", "_bin_data"):
+                super().__setattr__(name, value)
+
+        def __delattr__(self, name):
+            if name not in ("_preprocess_X", "_bin_data"):
+                super().__delattr__(name)
+
+    monkeypatch.setattr("sklearn.ensemble.HistGradientBoostingClassifier", Other)
+    model, _ = libraries.fit_sklearn(section, events, events, seed=1)
+    np.testing.assert_array_equal(model.predict_proba(x)[:, 1].astype(np.float32), expected)

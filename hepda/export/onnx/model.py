@@ -74,7 +74,9 @@ class ExportedModel:
 def exported_model(spec: ModelSpec, dataset: DatasetSpec, run: Path) -> ExportedModel:
     """Return a model of a run directory; `dataset` has the features of the table and the key of an event."""
     features = dataset.features if spec.features is None else spec.features
-    return ExportedModel(spec, run / "models" / spec.name, tuple(features), tuple(dataset.split.key), run.resolve().name)
+    return ExportedModel(
+        spec, run / "models" / spec.name, tuple(features), tuple(dataset.split.key), run.resolve().name
+    )
 
 
 def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
