@@ -49,8 +49,8 @@ from hepda.timing import timed
 Progress = Callable[[str, int, int], None]
 """Called with the sample, the number of events read so far and the number of events in all files."""
 
-_KEPT_FILES = 8
-"""Number of files that stay open from their check until they are read."""
+_KEPT_FILES = 2
+"""Number of files that stay open from their check until they are read; each keeps some 10 MB."""
 _MANY = 1_000_000
 """Number of entries from which several processes read in parallel: they take seconds to start."""
 
