@@ -66,7 +66,7 @@ def _operators(counts: Counter[timing.MatrixShape]) -> dict[Any, Any]:
         return total + (count(k, m, n) if needed[1] else 0)
 
     operators: dict[Any, Any] = {
-        _aten.mm: mm, _aten.addmm: addmm, _aten.bmm: bmm, _aten.baddbmm: baddbmm,
+        _aten.mm: mm, _aten.addmm: addmm, _aten.addmm_: addmm, _aten.bmm: bmm, _aten.baddbmm: baddbmm,
         _aten.convolution: convolution, _aten.convolution_backward: convolution_backward,
     }  # fmt: skip
     onednn = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
