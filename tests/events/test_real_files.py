@@ -27,7 +27,7 @@ def test_the_config_of_nanoaod_ends_with_a_report(tmp_path: Path) -> None:
     if not (DATA / "nanoAOD_2015_CMS_Open_Data_ttbar.root").is_file():
         pytest.skip("HEPDA_DATA has no files of CMS")
     config = load_config(REPOSITORY_CONFIGS / "nanoaod.yaml", QUICK)
-    done = train.train(config, tmp_path / "run", PlotOptions(Plots.NONE), Quiet())
+    done = train.train(config, tmp_path / "run", PlotOptions(Plots.ALL, tmp_path / "plots"), Quiet())
     samples = done.metrics.to_json()["samples"]
     assert {name: s["selected"] for name, s in samples.items()} == {
         "ttbb": 17, "ttlight": 139, "ttlight_alt": 10, "data": 10,
