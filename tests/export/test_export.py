@@ -116,7 +116,8 @@ def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: py
 
 def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, message in {
-        (str(run), "--format", "latx"): "no format. There are: latex, csv, text, workspace. Did you mean 'latex'",
+        (str(run), "--format", "latx"): "no format. There are: latex, csv, text, workspace, onnx. Did you mean 'latex'",
+        (str(run), "--format", "onnx", "--output", str(tmp_path / "x")): "is a run of another kind of data",
         (str(tmp_path), "--format", "csv"): "is not the directory of a finished run",
         (str(run), "--format", "csv", "--output", str(tmp_path)): "exists already; name a new folder",
     }.items():
