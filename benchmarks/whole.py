@@ -35,7 +35,7 @@ from hepda.workflows.machine import processor
 
 ROOT = Path(__file__).parents[1]
 NTUPLES = Path("analyses/tth/ntuples")
-"""What configs/tth.yaml reads; git does not keep it."""
+"""What configs/tth.yaml reads."""
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of Linux: this process inherits processes whose parents have ended."""
 

@@ -327,7 +327,8 @@ def test_a_job_whose_time_is_over_is_submitted_again_and_its_tasks_continue(
         assert pool.map(stepwise, [1, 2]) == [6, 6]
     assert len(jobs.read_text().split()) == 2
     assert {note.name for note in notes.iterdir()} == {f"{item}.{step}" for item in (1, 2) for step in range(1, 7)}
-    assert len({note.read_text() for note in notes.iterdir()}) == 4  # two workers in each of two jobs
+    # two workers in the first job; in the second two, or one if the other task was done already
+    assert len({note.read_text() for note in notes.iterdir()}) in (3, 4)
 
 
 def test_all_pools_of_a_command_use_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
