@@ -147,11 +147,8 @@ def test_a_cluster_that_does_not_share_the_folder_is_an_error_before_anything_is
     assert not list(tmp_path.glob("scan/trainings/*/*.npz"))
 
 
-def test_a_run_whose_trainings_a_cluster_did_is_the_local_one(
-    ntuples: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])
-    words = ("train", "--config", ntuples, "--plots", tmp_path / "plots", *sets(*SMALL, "evaluation.probes=false"))
+def test_a_run_whose_trainings_a_cluster_did_is_the_local_one(ntuples: Path, cluster: Any, tmp_path: Path) -> None:
+    words = ("train", "--config", ntuples, "--plots", "none", *sets(*SMALL, "evaluation.probes=false"))
     for name, more in (("here", ()), ("there", ("--cluster", cluster.scheduler_address))):
         status, _, err = run_cli(*words, "--output", tmp_path / name, *more)
         assert (status, err) == (0, "")

@@ -255,7 +255,8 @@ def test_a_training_that_fails_is_a_result(ntuples, tmp_path, monkeypatch):
         return original(shared, job, send)
 
     monkeypatch.setattr(trainings, "run_job", failing)
-    status, out, err = scan(ntuples, tmp_path / "scan", "--vary", f"{STRENGTH}=0,5", "--seeds", 2)
+    arguments = ("--vary", f"{STRENGTH}=0,5", "--seeds", 2, "--plots", "few")
+    status, out, err = scan(ntuples, tmp_path / "scan", *arguments)
     assert (status, err) == (3, "hepda: dann: strength 5: 1 of 2 seeds failed: it diverged\n")
     assert "Failed" in out and "1 of 2" in out
     rows = rows_of(tmp_path / "scan")
