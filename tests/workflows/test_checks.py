@@ -14,7 +14,7 @@ from tests.factory import write_analysis
 
 def test_devices_of_a_cluster_are_those_of_its_workers() -> None:
     check_device("cuda:9", "slurm:20")  # each worker is asked before its first training
-    with pytest.raises(ConfigError, match="--device .cuda:9.: "):
+    with pytest.raises(ConfigError, match=r"--device .cuda:9.: "):
         check_device("cuda:9")
     for cluster in (None, "slurm:20"):
         with pytest.raises(ConfigError, match="must be auto, cpu or cuda"):

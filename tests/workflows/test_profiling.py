@@ -98,7 +98,7 @@ def test_a_run_with_a_profile_leaves_it_and_one_without_removes_it(
     for path in (
         ("load", "reading"), ("load", "expressions"), ("train", "network", "forward"), ("train", "network", "backward"),
         ("train", "network", "batches"), ("train", "network", "optimizer"), ("train", "network", "validation"),
-        ("evaluate", "numbers of models", "differences"), ("draw", "roc_simulation"), ("train", "process start"),
+        ("evaluate", "differences"), ("draw", "roc_simulation"), ("train", "process start"),
         ("train", "workers between tasks"), ("start-up",),
     ):  # fmt: skip
         assert path in parts, path
