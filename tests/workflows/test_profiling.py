@@ -105,6 +105,6 @@ def test_a_run_with_a_profile_leaves_it_and_one_without_removes_it(
     assert parts["train", "network"].calls == 2  # one for each fold
     assert {tuple(work.path) for work in profile.possible.products} == {("train", "network")}
     # two processes for the whole run: none starts after the first stage that has some
-    assert sum(part.calls for path, part in parts.items() if path[-1] == "process start") == 2
+    assert sum(part.calls for path, part in parts.items() if path[-1:] == ("process start",)) == 2
     assert main([*command, "--overwrite"]) == 0
     assert not (run / run_directory.PROFILE).exists()
