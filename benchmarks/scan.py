@@ -163,12 +163,23 @@ def _on_workers(asked: argparse.Namespace, number: int, cache: str) -> dict[str,
         workers = sum(client.run(time.process_time).values())
         cpu = [_training_cpu(path) for path in Path(name).glob("scan/trainings/*/*.npz")]
     tasks: list[dict[str, Any]] = [task for task in stream.data if task["key"].startswith("_call")]
-    spans = [
-        (part["start"], part["stop"]) for task in tasks for part in task["startstops"] if part["action"] == "compute"
-    ]
-    begin, end = min(start for start, _ in spans), max(stop for _, stop in spans)
-    idle = 1.0 - sum(stop - start for start, stop in spans) / (number * (end - begin))
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for task in tasks:
+        computed = [(part["start"], part["stop"]) for part in task["startstops"] if part["action"] == "compute"]
+        spans.setdefault(task["worker"], []).extend(computed)
+    starts, stops = zip(*(span for of_worker in spans.values() for span in of_worker), strict=True)
+    busy = sum(_covered(of_worker) for of_worker in spans.values())
+    idle = 1.0 - busy / (number * (max(stops) - min(starts)))
     return {"jobs": len(cpu), "trainings": sum(cpu), "workers": workers, "start": _start_up() * number, "idle": idle}
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """Return the time that spans cover together; Dask may list one twice."""
+    total, until = 0.0, float("-inf")
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(start, until))
+        until = max(until, stop)
+    return total
 
 
 def _training_cpu(path: Path) -> float:
