@@ -70,6 +70,8 @@ def in_steps(folder: Path, number: int, send: Callable[[str, int, int], None]) -
         time.sleep(0.5)  # until the message has left
         if step == 4:
             return step
+    else:
+        time.sleep(3.0)  # Dask starts no other process for one that ends while it starts
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
