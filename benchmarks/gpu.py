@@ -88,7 +88,7 @@ def wait(device: torch.device) -> None:
 # ---- the floor ----
 
 
-class Step(nn.Module):
+class PlainStep(nn.Module):
     """The three parts of the network, and the loss of a batch: source rows first, as many target rows after them."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ def fixed_batch(batch: int, device: torch.device) -> tuple[Tensor, Tensor, Tenso
 
 def floor(batch: int, device: torch.device, *, half: bool = False) -> Run:
     """Return plain eager steps on one fixed batch."""
-    network, data = Step().to(device), fixed_batch(batch, device)
+    network, data = PlainStep().to(device), fixed_batch(batch, device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
 
     def run(steps: int) -> None:
@@ -128,7 +128,7 @@ def floor(batch: int, device: torch.device, *, half: bool = False) -> Run:
 
 def graph(batch: int, device: torch.device) -> Run:
     """Return the same step as a CUDA graph, captured after three eager ones."""
-    network, data = Step().to(device), fixed_batch(batch, device)
+    network, data = PlainStep().to(device), fixed_batch(batch, device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True, capturable=True)
 
     def step() -> None:
@@ -157,9 +157,9 @@ def graph(batch: int, device: torch.device) -> Run:
 def ensemble(batch: int, device: torch.device) -> Run:
     """Return steps of ten networks at once, each on the same batch, with one optimizer of the stacked weights."""
     with torch.random.fork_rng(devices=[]):
-        members = [Step().to(device) for _ in range(MEMBERS)]
+        members = [PlainStep().to(device) for _ in range(MEMBERS)]
     weights, buffers = torch.func.stack_module_state(members)  # type: ignore[arg-type]
-    data, skeleton = fixed_batch(batch, device), Step().to("meta")
+    data, skeleton = fixed_batch(batch, device), PlainStep().to("meta")
     optimizer = torch.optim.AdamW(list(weights.values()), lr=1e-3, fused=True)
 
     def loss(own: dict[str, Tensor], other: dict[str, Tensor]) -> Tensor:

@@ -22,7 +22,7 @@ _TINY = np.float32(1e-35)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tree:
+class DecisionTree:
     """One tree: arrays over its nodes [n], of which node 0 is the root.
 
     Attributes:
@@ -56,7 +56,7 @@ class Forest:
 
     """
 
-    trees: tuple[Tree, ...]
+    trees: tuple[DecisionTree, ...]
     start: NDArray[np.float64]
     or_equal: bool
 
@@ -88,7 +88,7 @@ def _of_sklearn(bdt: Bdt) -> Forest:
             nodes = predictor.nodes
             leaf = nodes["is_leaf"].astype(np.bool_)
             trees.append(
-                Tree(
+                DecisionTree(
                     nodes["feature_idx"].astype(np.int64),
                     not_above(nodes["num_threshold"].astype(np.float64)),
                     np.where(leaf, -1, nodes["left"].astype(np.int64)),
@@ -116,11 +116,11 @@ def _of_xgboost(bdt: Bdt) -> Forest:
     return Forest(tuple(trees), start, or_equal=False)
 
 
-def _xgboost_tree(tree: Mapping[str, Any], output: int) -> Tree:
+def _xgboost_tree(tree: Mapping[str, Any], output: int) -> DecisionTree:
     left = np.asarray(tree["left_children"], dtype=np.int64)
     condition = np.asarray(tree["split_conditions"], dtype=np.float32)  # of a leaf: its value
     leaf = left < 0
-    return Tree(
+    return DecisionTree(
         np.asarray(tree["split_indices"], dtype=np.int64),
         condition,
         left,
@@ -157,12 +157,12 @@ def _nodes(root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield numbered[number]
 
 
-def _lightgbm_tree(nodes: list[Mapping[str, Any]], output: int) -> Tree:
+def _lightgbm_tree(nodes: list[Mapping[str, Any]], output: int) -> DecisionTree:
     def column(name: str, default: float, kind: type[Any]) -> NDArray[Any]:
         return np.array([node.get(name, default) for node in nodes], dtype=kind)
 
     leaf = column("left", -1, np.int64) < 0
-    return Tree(
+    return DecisionTree(
         column("split_feature", 0, np.int64),
         _without_tiny(not_above(column("threshold", 0.0, np.float64))),
         column("left", -1, np.int64),
@@ -183,31 +183,6 @@ def _without_tiny(threshold: NDArray[np.float32]) -> NDArray[np.float32]:
 _FORESTS = {"sklearn": _of_sklearn, "xgboost": _of_xgboost, "lightgbm": _of_lightgbm}
 
 
-def raw_outputs(forest: Forest, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the raw outputs [n, k] of features [n, f], followed node by node.
-
-    Args:
-        forest: the trees.
-        features: the features; NaN is missing.
-
-    """
-    total = np.tile(forest.start, (len(features), 1))
-    for tree in forest.trees:
-        total[:, tree.output] += tree.value[_leaves(tree, features, or_equal=forest.or_equal)]
-    return total
-
-
-def _leaves(tree: Tree, features: NDArray[np.float32], *, or_equal: bool) -> NDArray[np.int64]:
-    """Return the leaf [n] of each row."""
-    node, rows = np.zeros(len(features), dtype=np.int64), np.arange(len(features))
-    while (inner := tree.left[node] >= 0).any():
-        at = node[inner]
-        x, t = features[rows[inner], tree.feature[at]], tree.threshold[at]
-        goes_left = np.where(np.isnan(x), tree.missing_left[at], x <= t if or_equal else x < t)
-        node[inner] = np.where(goes_left, tree.left[at], tree.right[at])
-    return node
-
-
-def joined(trees: Iterable[Tree], name: str) -> NDArray[Any]:
+def joined(trees: Iterable[DecisionTree], name: str) -> NDArray[Any]:
     """Return an array of all trees, one after the other."""
     return np.concatenate([getattr(tree, name) for tree in trees])

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import uproot
+from numpy.typing import NDArray
 
 from hepda.adversarial import Network, mlp
 from hepda.baselines import bdt
-from hepda.baselines.forest import forest_of, not_above, raw_outputs
+from hepda.baselines.forest import DecisionTree, Forest, forest_of, not_above
 from hepda.cli import main
 from hepda.config import BdtConfig, load_config
 from hepda.events.dataset.splits import event_key, fold_of
@@ -24,7 +25,7 @@ from hepda.export.onnx import check
 from hepda.export.onnx.check import drawn_events, expected_outputs, outputs_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
-from hepda.export.onnx.graph import FLOAT, INTEGER, Graph
+from hepda.export.onnx.graph import FLOAT, INTEGER, OnnxGraph
 from hepda.export.onnx.layers import mlp as exported_mlp
 from hepda.export.onnx.model import exported_model, onnx_model
 from tests.factory import several_classes, write_analysis
@@ -141,7 +142,7 @@ def test_the_score_of_a_file_is_that_of_the_fold_in_scores_parquet(run: Path) ->
 
 
 def _fold_of_keys(folds: int) -> bytes:
-    graph = Graph()
+    graph = OnnxGraph()
     keys = [graph.input(name, INTEGER) for name in ("run", "event")]
     graph.output(fold(graph, keys, folds), "fold", INTEGER)
     return graph.model("fold", {"hepda": "test"}, "").SerializeToString()
@@ -163,7 +164,7 @@ def test_every_activation_has_its_form(activation: str) -> None:
         torch.manual_seed(1)
         layers = mlp(3, [5], 2, activation=activation, dropout=0.3, spectral_norm=True).eval()
         x = 5 * torch.randn(200, 3)
-    graph = Graph()
+    graph = OnnxGraph()
     columns = [graph.column(graph.input(name, FLOAT)) for name in "abc"]
     graph.output(exported_mlp(graph, graph.concatenated(columns), layers), "y", FLOAT, 2)
     content = graph.model("layers", {"hepda": "test"}, "").SerializeToString()
@@ -185,14 +186,39 @@ def test_discriminants_are_written_or_refused() -> None:
         + np.maximum(np.abs(p[:, 0] - 0.5), 0.2) + np.tanh(np.sqrt(np.exp(p[:, 1]))),
     }  # fmt: skip
     for text, expected in texts.items():
-        graph = Graph()
+        graph = OnnxGraph()
         known = {f"p_{name}": graph.input(f"p_{name}", FLOAT) for name in "ab"}
         graph.output(discriminant(graph, "d", text, known), "d", FLOAT)
         content = graph.model("d", {"hepda": "test"}, "").SerializeToString()
         found = outputs_of(content, {"p_a": p[:, 0].copy(), "p_b": p[:, 1].copy()})["d"]
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=text)
     with pytest.raises(Exception, match=r"discriminants.d: .* has no form in ONNX here"):
-        discriminant(Graph(), "d", "p_a // p_b", {"p_a": "a", "p_b": "b"})
+        discriminant(OnnxGraph(), "d", "p_a // p_b", {"p_a": "a", "p_b": "b"})
+
+
+def raw_outputs(forest: Forest, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the raw outputs [n, k] of features [n, f], followed node by node.
+
+    Args:
+        forest: the trees.
+        features: the features; NaN is missing.
+
+    """
+    total = np.tile(forest.start, (len(features), 1))
+    for tree in forest.trees:
+        total[:, tree.output] += tree.value[_leaves(tree, features, or_equal=forest.or_equal)]
+    return total
+
+
+def _leaves(tree: DecisionTree, features: NDArray[np.float32], *, or_equal: bool) -> NDArray[np.int64]:
+    """Return the leaf [n] of each row."""
+    node, rows = np.zeros(len(features), dtype=np.int64), np.arange(len(features))
+    while (inner := tree.left[node] >= 0).any():
+        at = node[inner]
+        x, t = features[rows[inner], tree.feature[at]], tree.threshold[at]
+        goes_left = np.where(np.isnan(x), tree.missing_left[at], x <= t if or_equal else x < t)
+        node[inner] = np.where(goes_left, tree.left[at], tree.right[at])
+    return node
 
 
 @pytest.mark.parametrize("library", ["sklearn", "xgboost", "lightgbm"])
@@ -262,5 +288,5 @@ def test_a_model_of_an_unknown_encoder_is_refused() -> None:
 
     trained = Network(torch.nn.Conv1d(1, 1, 1), [Head("class", mlp(1, [], 1))])
     with pytest.raises(ConfigError, match="encoder of the kind Conv1d cannot be written as ONNX"):
-        network(Graph(), Events((), (), "x"), trained)
+        network(OnnxGraph(), Events((), (), "x"), trained)
     assert onnx_model.__doc__

@@ -16,7 +16,7 @@ import uproot
 
 from hepda.adversarial import mlp
 from hepda.export.onnx.folds import fold
-from hepda.export.onnx.graph import FLOAT, INTEGER, Graph
+from hepda.export.onnx.graph import FLOAT, INTEGER, OnnxGraph
 from hepda.export.onnx.layers import mlp as exported_mlp
 
 pytest.importorskip("onnxruntime")
@@ -31,7 +31,7 @@ def model(tmp_path: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         layers = mlp(2, [4], 1).eval()
-    graph = Graph()
+    graph = OnnxGraph()
     columns = [graph.column(graph.input(name, FLOAT)) for name in ("ht", "met")]
     keys = [graph.input(name, INTEGER) for name in ("run", "event")]
     raw = graph.add("Sigmoid", exported_mlp(graph, graph.concatenated(columns), layers))

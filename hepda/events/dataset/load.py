@@ -120,6 +120,7 @@ def load_table(
     return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name, varied=varied)
 
 
+@kept_open(_KEPT_FILES)
 def _read(
     spec: DatasetSpec,
     on_progress: Progress | None,
@@ -128,17 +129,6 @@ def _read(
     states: Mapping[str, State | None],
 ) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
     """Read everything into `folder`, or into memory; also return what was found when the files were opened."""
-    with kept_open(_KEPT_FILES):
-        return _read_all(spec, on_progress, resources, folder, states)
-
-
-def _read_all(
-    spec: DatasetSpec,
-    on_progress: Progress | None,
-    resources: Resources,
-    folder: Path | None,
-    states: Mapping[str, State | None],
-) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
     skips = Skips(spec)
     with timed("opening of files"):
         plan, inputs = inspect(spec, skips)

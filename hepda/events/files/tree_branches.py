@@ -62,7 +62,7 @@ class Branch:
         return self.name
 
 
-class Classes(dict[str, Any]):
+class FileClasses(dict[str, Any]):
     """The classes by which uproot reads a file, with the one of this module for lists of branches."""
 
     def __init__(self) -> None:

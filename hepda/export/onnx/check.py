@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from hepda.adversarial import Collection, Network
 from hepda.baselines import bdt
 from hepda.config import BdtConfig
-from hepda.errors import ConfigError, MissingExtraError
+from hepda.errors import ConfigError
 from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.training.objects import layout_of
 from hepda.events.training.probabilities import score_columns
 from hepda.export.onnx.model import AVERAGE, ExportedModel
+from hepda.export.onnx.session import open_session
 
 TOLERANCE = 1e-5
 """Of a probability: float32 adds in another order."""
@@ -118,11 +119,7 @@ def outputs_of(content: bytes, inputs: Mapping[str, NDArray[Any]]) -> Mapping[st
         MissingExtraError: onnxruntime is not installed.
 
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "onnx", "--format onnx") from error
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = open_session(content, "--format onnx")
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 

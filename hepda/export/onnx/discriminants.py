@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from hepda.errors import ConfigError
 from hepda.events.expressions.parser import dotted_name, parse
-from hepda.export.onnx.graph import Graph
+from hepda.export.onnx.graph import OnnxGraph
 
 _BINARY = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div", ast.Pow: "Pow"}
 _COMPARE = {ast.Lt: "Less", ast.LtE: "LessOrEqual", ast.Gt: "Greater", ast.GtE: "GreaterOrEqual", ast.Eq: "Equal"}
@@ -18,7 +18,7 @@ _CALL = {
 _LN10 = 2.302585092994046
 
 
-def discriminant(graph: Graph, name: str, text: str, probabilities: Mapping[str, str]) -> str:
+def discriminant(graph: OnnxGraph, name: str, text: str, probabilities: Mapping[str, str]) -> str:
     """Return the values [n] of a discriminant.
 
     Args:
@@ -37,7 +37,7 @@ def discriminant(graph: Graph, name: str, text: str, probabilities: Mapping[str,
 class _Writer:
     """Walks the tree of an expression."""
 
-    def __init__(self, graph: Graph, name: str, known: Mapping[str, str]) -> None:
+    def __init__(self, graph: OnnxGraph, name: str, known: Mapping[str, str]) -> None:
         self.graph, self.name, self.known = graph, name, known
 
     def value(self, node: ast.expr) -> str:

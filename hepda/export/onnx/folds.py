@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto
 
-from hepda.export.onnx.graph import Graph
+from hepda.export.onnx.graph import OnnxGraph
 
 
-def fold(graph: Graph, key: Sequence[str], folds: int) -> str:
+def fold(graph: OnnxGraph, key: Sequence[str], folds: int) -> str:
     """Return the fold, int64 [n], of events whose key is some int64 inputs [n].
 
     Sums and products are of int64, for which runtimes have them; they have the bits of those of uint64.
@@ -31,7 +31,7 @@ def fold(graph: Graph, key: Sequence[str], folds: int) -> str:
     return graph.add("Cast", remainder, to=TensorProto.INT64)
 
 
-def _splitmix64(graph: Graph, x: str) -> str:
+def _splitmix64(graph: OnnxGraph, x: str) -> str:
     x = _as_signed(graph, "Add", x, 0x9E3779B97F4A7C15)
     x = _folded(graph, x, 30)
     x = _as_signed(graph, "Mul", x, 0xBF58476D1CE4E5B9)
@@ -40,12 +40,12 @@ def _splitmix64(graph: Graph, x: str) -> str:
     return _folded(graph, x, 31)
 
 
-def _as_signed(graph: Graph, operator: str, x: str, number: int) -> str:
+def _as_signed(graph: OnnxGraph, operator: str, x: str, number: int) -> str:
     constant = graph.constant(np.array(number, dtype=np.uint64).astype(np.int64))
     result = graph.add(operator, graph.add("Cast", x, to=TensorProto.INT64), constant)
     return graph.add("Cast", result, to=TensorProto.UINT64)
 
 
-def _folded(graph: Graph, x: str, bits: int) -> str:
+def _folded(graph: OnnxGraph, x: str, bits: int) -> str:
     shifted = graph.add("BitShift", x, graph.constant(np.array(bits, dtype=np.uint64)), direction="RIGHT")
     return graph.add("BitwiseXor", x, shifted)

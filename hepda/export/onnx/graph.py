@@ -19,7 +19,7 @@ IR_VERSION = 8
 TREES_DOMAIN = "ai.onnx.ml"
 
 
-class Graph:
+class OnnxGraph:
     """Nodes, constants, inputs and outputs; operators are added in the order of the calculation."""
 
     def __init__(self) -> None:

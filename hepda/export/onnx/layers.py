@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hepda.errors import ConfigError
-from hepda.export.onnx.graph import Graph
+from hepda.export.onnx.graph import OnnxGraph
 
 
 def array(values: Tensor) -> NDArray[Any]:
@@ -18,7 +18,7 @@ def array(values: Tensor) -> NDArray[Any]:
     return values.detach().cpu().numpy().astype(np.float32)
 
 
-def mlp(graph: Graph, x: str, layers: nn.Module) -> str:
+def mlp(graph: OnnxGraph, x: str, layers: nn.Module) -> str:
     """Return the output [..., k] of a stack of layers, without dropout; spectral norms are in the weights."""
     for layer in layers.children():
         if isinstance(layer, nn.Linear):
@@ -29,13 +29,13 @@ def mlp(graph: Graph, x: str, layers: nn.Module) -> str:
     return x
 
 
-def layer_norm(graph: Graph, x: str, layer: nn.LayerNorm) -> str:
+def layer_norm(graph: OnnxGraph, x: str, layer: nn.LayerNorm) -> str:
     """Return the output of a layer norm over the last dimension."""
     scale, shift = graph.constant(array(layer.weight)), graph.constant(array(layer.bias))
     return graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=float(layer.eps))
 
 
-def activation(graph: Graph, x: str, layer: nn.Module) -> str:
+def activation(graph: OnnxGraph, x: str, layer: nn.Module) -> str:
     """Return the output of an activation.
 
     Raises:

@@ -29,7 +29,7 @@ from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.training.objects import layout_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
-from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, Graph
+from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, OnnxGraph
 from hepda.export.onnx.networks import network
 from hepda.export.onnx.sets import Events, events
 from hepda.export.onnx.trees import trees
@@ -87,7 +87,7 @@ def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
         SourceError: a file of a training is missing or damaged.
 
     """
-    spec, graph = exported.spec, Graph()
+    spec, graph = exported.spec, OnnxGraph()
     inputs = _inputs(graph, exported)
     keys = [graph.input(name, INTEGER) for name in exported.key_inputs]
     by_fold = [
@@ -104,7 +104,7 @@ def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
     return graph.model(spec.name, _about(exported), __doc__ or "")
 
 
-def _inputs(graph: Graph, exported: ExportedModel) -> Events:
+def _inputs(graph: OnnxGraph, exported: ExportedModel) -> Events:
     """Add the inputs of features: collections, then the flat features, and the parameter at which events are scored."""
     of = events(graph, layout_of(exported.spec).collections if exported.spec.collections else ())
     columns = [graph.column(graph.input(name, FLOAT)) for name in exported.features]
@@ -118,13 +118,13 @@ def _inputs(graph: Graph, exported: ExportedModel) -> Events:
     return replace(of, flat=graph.concatenated(flat) if flat else "")
 
 
-def _zeros(graph: Graph, matrix: str) -> str:
+def _zeros(graph: OnnxGraph, matrix: str) -> str:
     """Return a column [n, 1] of zeros for the rows of a matrix."""
     rows = graph.add("Shape", matrix, start=0, end=1)
     return graph.add("ConstantOfShape", graph.concatenated([rows, graph.constant([1])], axis=0))
 
 
-def _training(graph: Graph, inputs: Events, exported: ExportedModel, number: int, member: int) -> str:
+def _training(graph: OnnxGraph, inputs: Events, exported: ExportedModel, number: int, member: int) -> str:
     """Return the probabilities of one training."""
     stem = f"fold{number}-member{member}"
     try:
@@ -135,14 +135,14 @@ def _training(graph: Graph, inputs: Events, exported: ExportedModel, number: int
         raise ConfigError(f"models.{exported.spec.name}: {error}") from error
 
 
-def _selected(graph: Graph, stacked: str, of_fold: str, folds: int) -> str:
+def _selected(graph: OnnxGraph, stacked: str, of_fold: str, folds: int) -> str:
     """Return the probabilities [n, k] of the fold of each event, of those of all folds [n, folds, k]."""
     own = graph.add("Equal", graph.column(of_fold), graph.constant(np.arange(folds)[None]))
     chosen = graph.add("Where", graph.add("Unsqueeze", own, graph.constant([2])), stacked, graph.constant(0.0))
     return graph.add("ReduceSum", chosen, graph.constant([1]), keepdims=0)
 
 
-def _columns(graph: Graph, exported: ExportedModel, probability: str) -> Mapping[str, str]:
+def _columns(graph: OnnxGraph, exported: ExportedModel, probability: str) -> Mapping[str, str]:
     """Return the outputs [n] by name."""
     spec = exported.spec
     if not spec.classes:

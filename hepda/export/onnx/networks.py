@@ -5,12 +5,12 @@ from __future__ import annotations
 from hepda.adversarial import DeepSets, Network, SetTransformer
 from hepda.adversarial.networks.layers import MLP, Standardize
 from hepda.errors import ConfigError
-from hepda.export.onnx.graph import Graph
+from hepda.export.onnx.graph import OnnxGraph
 from hepda.export.onnx.layers import array, mlp
 from hepda.export.onnx.sets import Events, encoded
 
 
-def network(graph: Graph, inputs: Events, trained: Network) -> str:
+def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
     """Return the probabilities [n, 1] of signal, or [n, classes].
 
     Args:
@@ -33,7 +33,7 @@ def network(graph: Graph, inputs: Events, trained: Network) -> str:
     return graph.add("Sigmoid", raw) if head.loss == "binary" else graph.add("Softmax", raw, axis=1)
 
 
-def _standardised(graph: Graph, x: str, part: Standardize | None) -> str:
+def _standardised(graph: OnnxGraph, x: str, part: Standardize | None) -> str:
     if part is None:
         return x
     shift, scale = graph.constant(array(-part.mean * part.scale)), graph.constant(array(part.scale))

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import ConfigError, MissingExtraError
+from hepda.errors import ConfigError
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.probabilities import score_columns
 from hepda.export.onnx.model import BY_FOLD, ExportedModel, checksum
+from hepda.export.onnx.session import open_session
 
 
 def exported_file(folder: Path, model: str) -> Path:
@@ -45,13 +46,7 @@ def check_files(models: Iterable[ExportedModel], folder: Path, run: Path) -> Non
 
 @functools.lru_cache(maxsize=64)
 def _session(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "onnx", "--runtime onnx") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # several processes score in parallel
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return open_session(path, "--runtime onnx", threads=1)  # several processes score in parallel
 
 
 def score_table(models: Iterable[ModelSpec], folder: Path, table: FeatureTable) -> dict[str, NDArray[np.float32]]:

@@ -16,7 +16,7 @@ from hepda.adversarial import DeepSets, SetTransformer
 from hepda.adversarial.networks.sets import Block
 from hepda.adversarial.networks.sets_inputs import COMPONENTS, Collection, SetInputs
 from hepda.adversarial.networks.sets_pairs import PairBias
-from hepda.export.onnx.graph import FLOAT, INTEGER, Graph
+from hepda.export.onnx.graph import FLOAT, INTEGER, OnnxGraph
 from hepda.export.onnx.layers import array, layer_norm, mlp
 
 _SMALLEST = 1e-8  # as of sets_pairs
@@ -33,7 +33,7 @@ class Events:
     flat: str = ""
 
 
-def events(graph: Graph, collections: Sequence[Collection]) -> Events:
+def events(graph: OnnxGraph, collections: Sequence[Collection]) -> Events:
     """Add the inputs of collections: `<name>` [n, size, k], float32, and `<name>_count` [n], int64."""
     objects, real = [], []
     for collection in collections:
@@ -44,7 +44,7 @@ def events(graph: Graph, collections: Sequence[Collection]) -> Events:
     return Events(tuple(objects), tuple(real))
 
 
-def encoded(graph: Graph, of: Events, encoder: DeepSets | SetTransformer) -> str:
+def encoded(graph: OnnxGraph, of: Events, encoder: DeepSets | SetTransformer) -> str:
     """Return the features [n, width] of events."""
     standardised, flat = _standardised(graph, of, encoder.standardize)
     if isinstance(encoder, DeepSets):
@@ -52,7 +52,7 @@ def encoded(graph: Graph, of: Events, encoder: DeepSets | SetTransformer) -> str
     return _Transformer(graph, encoder, of).features(standardised, flat)
 
 
-def _standardised(graph: Graph, of: Events, inputs: SetInputs) -> tuple[tuple[str, ...], str]:
+def _standardised(graph: OnnxGraph, of: Events, inputs: SetInputs) -> tuple[tuple[str, ...], str]:
     """Return the standardised objects of each collection, and the standardised flat columns."""
     ends = np.cumsum([*inputs.widths, inputs.layout.flat])
     means, scales = (np.split(array(part), ends[:-1]) for part in (inputs.mean, inputs.scale))
@@ -63,11 +63,11 @@ def _standardised(graph: Graph, of: Events, inputs: SetInputs) -> tuple[tuple[st
     return tuple(parts), _scaled(graph, of.flat, means[-1], scales[-1]) if of.flat else ""
 
 
-def _scaled(graph: Graph, x: str, mean: np.ndarray, scale: np.ndarray) -> str:
+def _scaled(graph: OnnxGraph, x: str, mean: np.ndarray, scale: np.ndarray) -> str:
     return graph.add("Mul", graph.add("Sub", x, graph.constant(mean)), graph.constant(scale))
 
 
-def _prepared(graph: Graph, collection: Collection, values: str, *, log_energies: bool) -> str:
+def _prepared(graph: OnnxGraph, collection: Collection, values: str, *, log_energies: bool) -> str:
     """Return features of objects with logarithms of energies, and phi as cosine and sine (as SetInputs.prepared)."""
     energies = [collection.component(name) for name in ("pt", "mass")] if log_energies else []
     parts = []
@@ -83,12 +83,12 @@ def _prepared(graph: Graph, collection: Collection, values: str, *, log_energies
     return graph.concatenated(parts, axis=2)
 
 
-def _where_real(graph: Graph, real: str, values: str) -> str:
+def _where_real(graph: OnnxGraph, real: str, values: str) -> str:
     """Return values [n, size, k], 0 where there is no object [n, size]."""
     return graph.add("Where", graph.add("Unsqueeze", real, graph.constant([2])), values, graph.constant(0.0))
 
 
-def _deep_sets(graph: Graph, of: Events, encoder: DeepSets) -> str:
+def _deep_sets(graph: OnnxGraph, of: Events, encoder: DeepSets) -> str:
     pooled = []
     for module, values, real in zip(encoder.objects, of.objects, of.real, strict=True):
         outputs = _where_real(graph, real, mlp(graph, values, module))
@@ -103,7 +103,7 @@ def _deep_sets(graph: Graph, of: Events, encoder: DeepSets) -> str:
 class _Transformer:
     """Writes a transformer of sets."""
 
-    def __init__(self, graph: Graph, encoder: SetTransformer, of: Events) -> None:
+    def __init__(self, graph: OnnxGraph, encoder: SetTransformer, of: Events) -> None:
         self.graph, self.encoder, self.of = graph, encoder, of
         self.rows = graph.add("Shape", of.real[0], start=0, end=1)
 
@@ -210,7 +210,7 @@ class _Transformer:
         return graph.add("Where", exists, graph.concatenated(momenta), graph.constant(1.0)), real
 
 
-def pair_features(graph: Graph, first: str, second: str) -> dict[str, str]:
+def pair_features(graph: OnnxGraph, first: str, second: str) -> dict[str, str]:
     """Return the logarithms [n, pairs] of kT, z, Delta R and m^2; formulas and names as in sets_pairs."""
     add, constant = graph.add, graph.constant
 

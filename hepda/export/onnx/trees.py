@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from hepda.baselines.forest import Forest, joined
-from hepda.export.onnx.graph import TREES_DOMAIN, Graph
+from hepda.export.onnx.graph import TREES_DOMAIN, OnnxGraph
 
 
-def trees(graph: Graph, features: str, forest: Forest) -> str:
+def trees(graph: OnnxGraph, features: str, forest: Forest) -> str:
     """Return the probabilities [n, 1] of signal, or [n, classes], of features [n, f]."""
     sizes = [len(tree.left) for tree in forest.trees]
     tree_of = np.repeat(np.arange(len(sizes)), sizes)

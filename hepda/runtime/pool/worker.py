@@ -77,7 +77,7 @@ class Grown:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TaskProgress:
     """The progress of a task."""
 
     pool: int
@@ -165,7 +165,9 @@ def _answer(sent: PackedCall, shared: _Shared, outgoing: SimpleQueue[Any]) -> An
 def _with_shared(call: Call, shared: _Shared, outgoing: SimpleQueue[Any]) -> Any:
     with one_thread():
         return call.task(
-            shared.value(), call.item, lambda what, done, total: outgoing.put(Step(call.pool, (what, done, total)))
+            shared.value(),
+            call.item,
+            lambda what, done, total: outgoing.put(TaskProgress(call.pool, (what, done, total))),
         )
 
 
@@ -193,7 +195,7 @@ def _send(connection: Connection, outgoing: SimpleQueue[Any]) -> None:
     """Send messages until there are no more; an answer comes pickled, by the thread that made it."""
     with suppress(OSError):  # the parent has ended, which the other thread notices
         while (message := outgoing.get()) is not None:
-            is_message = isinstance(message, (Step, Grown, logging.LogRecord))
+            is_message = isinstance(message, (TaskProgress, Grown, logging.LogRecord))
             connection.send_bytes(ForkingPickler.dumps(message) if is_message else message)
 
 

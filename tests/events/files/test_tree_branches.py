@@ -34,7 +34,7 @@ def by_uproot(path, tree):
 
 def one_by_one(path, tree, order):
     """The names of all branches, those that `order` takes in their order, described, and the tree."""
-    read = uproot.open(path, object_cache=None, custom_classes=tree_branches.Classes())[tree]
+    read = uproot.open(path, object_cache=None, custom_classes=tree_branches.FileClasses())[tree]
     found = dict(tree_branches.leaves(read))
     names = list(found)
     return names, {names[i]: tree_branches.described(found[names[i]]) for i in order(len(names))}, read
@@ -172,7 +172,7 @@ def test_a_list_that_is_not_understood_is_left_to_uproot(tmp_path, monkeypatch):
         expected = tree.read(["met", "jet_pt"])
     monkeypatch.setattr(tree_branches, "_ABOVE", {})
     tree_branches._branches.cache_clear()
-    read = uproot.open(path, object_cache=None, custom_classes=tree_branches.Classes())["Events"]
+    read = uproot.open(path, object_cache=None, custom_classes=tree_branches.FileClasses())["Events"]
     assert not read.member("fBranches").scanned
     with open_tree(str(path)) as tree:
         found = tree.read(["met", "jet_pt"])
