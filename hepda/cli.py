@@ -142,6 +142,17 @@ def check(
 
 
 @app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")] = Path("toy"),
+    events: Annotated[int, typer.Option("--events", help="Simulated events of each file.")] = 8000,
+) -> None:
+    """Write small ROOT files of toy events and an analysis file: a first training needs nothing else."""
+    from hepda.workflows import example as examples
+
+    typer.echo(f"{examples.write(folder, events)}: try `hepda train --config {folder / examples.ANALYSIS}`")
+
+
+@app.command()
 def init(
     file: Annotated[str, typer.Argument(help="A file of events.")],
     tree: Annotated[str | None, typer.Option("--tree", help="Tree of the events [guessed].")] = None,

@@ -4,8 +4,7 @@ write_sample(path, n, seed, signal)     one file with the trees `events` and `me
 write_analysis(folder, **overrides)     signal and background samples in two domains, a third, data, and the
                                         YAML that trains on them in seconds; returns the path of the YAML
 
-The physics is a caricature with the right handles: signal has a pair of b jets near 125 GeV and more central,
-harder jets (AUC about 0.8); `shift` moves the radiation (number and pt of the extra jets) of one domain.
+The physics is that of hepda/datasets/toy_events.py.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import numpy as np
-import uproot
 import yaml
 
+from hepda.datasets import toy_events
 from hepda.runtime.log import STAGES, handled_by
 
 SIMULATION_ONLY = (
@@ -57,20 +55,10 @@ def write_sample(
     """
     rng = np.random.default_rng(seed)
     is_signal = rng.random(n) < (float(signal) if signal_fraction is None else signal_fraction)
-    branches = _jets(rng, is_signal, shift)
-    first = seed * 10_000_000 if first_event is None else first_event
-    branches |= {
-        "run": np.full(n, 284500 if data else 1, dtype=np.uint32),
-        "event": (np.arange(n) + first).astype(np.uint64),
-        "lepton_pt": (27 + rng.exponential(40, n)).astype(np.float32),
-        "lepton_eta": rng.uniform(-2.4, 2.4, n).astype(np.float32),
-        "lepton_phi": rng.uniform(-np.pi, np.pi, n).astype(np.float32),
-        "lepton_charge": rng.choice([-1, 1], n).astype(np.int8),
-        "lepton_flavour": rng.choice([11, 13], n).astype(np.int8),
-        "met": rng.exponential(50, n).astype(np.float32),
-        "met_phi": rng.uniform(-np.pi, np.pi, n).astype(np.float32),
-    }
-    weights = _simulation(rng, branches, n, negative)
+    branches = toy_events.collision(rng, is_signal, shift) | toy_events.identity(n, seed, data=data)
+    if first_event is not None:
+        branches["event"] = (np.arange(n) + first_event).astype(np.uint64)
+    weights = toy_events.simulation_branches(rng, branches, negative)
     if not data:
         branches |= weights
     for name, values in (spoil or {}).items():
@@ -81,76 +69,8 @@ def write_sample(
     mean = float(np.mean(weights["gen_weight"])) if n else 1.0
     events = 4 * n if generated is None else generated
     about = {"cross_section": cross_section, "sum_of_weights": mean * events, "generated": float(events)}
-    _write(path, branches, about if metadata and not data else None)
+    toy_events.write(path, branches, about if metadata and not data else None)
     return path
-
-
-def _jets(rng: np.random.Generator, is_signal: np.ndarray, shift: float) -> dict[str, Any]:
-    n = len(is_signal)
-    extra = rng.poisson(np.clip(1.2 + 0.3 * shift + 0.4 * is_signal, 0.05, None))
-    number = 5 + np.minimum(extra, 6)
-    owner = np.repeat(np.arange(n), number)
-    scale = 55 * (1 + 0.08 * shift) * np.where(is_signal, 1.15, 1.0)
-    pt = 25 + rng.exponential(scale[owner])
-    eta = np.clip(rng.normal(0, np.where(is_signal, 1.0, 1.2)[owner]), -2.5, 2.5)
-    phi = rng.uniform(-np.pi, np.pi, len(owner))
-    bins = np.array([[0.55, 0.2, 0.12, 0.08, 0.05], [0.1, 0.1, 0.12, 0.18, 0.5]])
-    true_b = rng.random(len(owner)) < np.where(is_signal, 0.6, 0.4)[owner]
-    tag = (rng.random(len(owner))[:, None] > np.cumsum(bins[true_b.astype(int)], axis=1)).sum(axis=1)
-    local = np.arange(len(owner)) - np.repeat(np.cumsum(number) - number, number)
-    # The first two jets are tagged; in signal they come from a resonance at 125 GeV.
-    tag[local < 2] = np.maximum(tag[local < 2], 3)
-    first, second = np.flatnonzero(local == 0), np.flatnonzero(local == 1)
-    angle = np.clip(125 / np.sqrt(pt[first] * pt[second]) * rng.normal(1, 0.12, n), 0.4, 3.0)
-    phi[second] = np.where(is_signal, phi[first] + angle, phi[second])
-    eta[second] = np.where(is_signal, eta[first] + rng.normal(0, 0.1, n), eta[second])
-    phi = np.angle(np.exp(1j * phi))
-
-    def lists(values: np.ndarray, kind: type) -> ak.Array:
-        return ak.unflatten(values.astype(kind), number)
-
-    return {
-        "jet_pt": lists(pt, np.float32),
-        "jet_eta": lists(eta, np.float32),
-        "jet_phi": lists(phi, np.float32),
-        "jet_mass": lists(0.1 * pt, np.float32),
-        "jet_b": lists(tag, np.int8),
-    }
-
-
-def _simulation(rng: np.random.Generator, branches: dict[str, Any], n: int, negative: float) -> dict[str, Any]:
-    sign = np.where(rng.random(n) < negative, -1.0, 1.0)
-    weights = {
-        "jet_flavour": ak.values_astype(ak.where(branches["jet_b"] >= 3, 5, 0), np.int8),
-        "n_extra_b": rng.integers(0, 3, n).astype(np.int8),
-        "n_extra_c": rng.integers(0, 2, n).astype(np.int8),
-        "gen_weight": sign.astype(np.float32),
-        "tag_weight": rng.uniform(0.2, 1.0, n).astype(np.float32),
-        "stitch_weight": np.where(rng.random(n) < 0.2, 0.5, 1.0).astype(np.float32),
-        "jet_pt_jes_up": branches["jet_pt"] * np.float32(1.02),
-        "jet_pt_jes_down": branches["jet_pt"] * np.float32(0.98),
-    }
-    for name, width in (("b_weight", 0.05), ("pileup_weight", 0.03)):
-        nominal = np.clip(rng.normal(1, width, n), 0.5, 1.5)
-        weights[name] = nominal.astype(np.float32)
-        weights[f"{name}_up"] = (nominal * (1 + width)).astype(np.float32)
-        weights[f"{name}_down"] = (nominal * (1 - width)).astype(np.float32)
-    return weights
-
-
-def _write(path: Path, branches: dict[str, Any], about: dict[str, float] | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    types: dict[str, Any] = {}
-    for name, values in branches.items():
-        jagged = isinstance(values, ak.Array)
-        types[name] = f"var * {ak.type(values).content.content}" if jagged else np.asarray(values).dtype
-    with uproot.recreate(path) as file:
-        # mktree writes a TTree; `file["events"] = ...` would write an RNTuple in uproot 5.7.
-        file.mktree("events", types)
-        file["events"].extend(branches)
-        if about is not None:
-            file.mktree("metadata", dict.fromkeys(about, np.float64))
-            file["metadata"].extend({name: np.array([value]) for name, value in about.items()})
 
 
 VARIABLES = {

@@ -17,7 +17,9 @@ from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest, nearest_file
 
 Checked = TypeVar("Checked", bound=Section)
-REPOSITORY_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+_PACKAGE = Path(__file__).resolve().parents[1]
+EXAMPLE_CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
+"""The analysis files of the examples: in the installed package, or beside the package in a checkout."""
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> AnalysisConfig:
@@ -61,21 +63,21 @@ def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
 
 
 def find_config(name: str | Path) -> Path:
-    """Return the file of a name: the path itself, ./configs/name or configs/name of the repository.
+    """Return the file of a name: the path itself, ./configs/name, or the example of this name.
 
     Raises:
         ConfigError: there is no such file.
 
     """
     path = Path(name).expanduser()
-    folders = [Path(), Path("configs"), REPOSITORY_CONFIGS]
+    folders = [Path(), Path("configs"), EXAMPLE_CONFIGS]
     for folder in folders[:1] if path.is_absolute() else folders:
         for candidate in (folder / path, folder / f"{path}.yaml"):
             if candidate.is_file():
                 return candidate
     known = sorted({file.name for folder in folders[1:] for file in folder.glob("*.yaml")})
     hint = nearest_file(path.name, known) or (f" There are: {', '.join(known)}." if known else "")
-    raise ConfigError(f"No analysis file {str(name)!r}, neither as a path nor in configs/.{hint}")
+    raise ConfigError(f"No analysis file {str(name)!r}, neither as a path nor among the examples.{hint}")
 
 
 def validate(data: Mapping[str, Any], where: str = "analysis", lines: Lines | None = None) -> AnalysisConfig:

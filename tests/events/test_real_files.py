@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hepda.config import load_config
-from hepda.config.loading import REPOSITORY_CONFIGS
+from hepda.config.loading import EXAMPLE_CONFIGS
 from hepda.runtime.plots import PlotOptions, Plots
 from hepda.workflows import train
 
@@ -26,7 +26,7 @@ class Quiet:
 def test_the_config_of_nanoaod_ends_with_a_report(tmp_path: Path) -> None:
     if not (DATA / "nanoAOD_2015_CMS_Open_Data_ttbar.root").is_file():
         pytest.skip("HEPDA_DATA has no files of CMS")
-    config = load_config(REPOSITORY_CONFIGS / "nanoaod.yaml", QUICK)
+    config = load_config(EXAMPLE_CONFIGS / "nanoaod.yaml", QUICK)
     done = train.train(config, tmp_path / "run", PlotOptions(Plots.ALL, tmp_path / "plots"), Quiet())
     samples = done.metrics.to_json()["samples"]
     assert {name: s["selected"] for name, s in samples.items()} == {

@@ -14,7 +14,7 @@ import uproot
 import yaml
 
 from hepda.config import load_config
-from hepda.config.loading import REPOSITORY_CONFIGS
+from hepda.config.loading import EXAMPLE_CONFIGS
 from hepda.errors import ConfigError, DataError, ExpressionError, HepdaError, SourceError
 from hepda.events.dataset import chunks, reading
 from hepda.events.dataset.inputs import inspect
@@ -343,7 +343,7 @@ def test_the_factory_and_its_analysis_agree(folder: Path) -> None:
 def test_the_tth_analysis_has_finite_features(tmp_path: Path) -> None:
     """configs/tth.yaml, its samples replaced by the factory's."""
     write_analysis(tmp_path, 60)
-    text = yaml.safe_load((REPOSITORY_CONFIGS / "tth.yaml").read_text())
+    text = yaml.safe_load((EXAMPLE_CONFIGS / "tth.yaml").read_text())
     small = analysis()
     keys = {"name", "kind", "luminosity", "variables", "features", "missing", "plots", "selection", "weight"}
     replaced = small | {key: value for key, value in text.items() if key in keys}
