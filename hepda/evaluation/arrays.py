@@ -113,7 +113,15 @@ def by_class(
 
 
 def effective(weight: FloatArray) -> float:
-    """Return n_eff = sumw^2 / sumw2; 0 if there are no events or all weights are zero."""
+    """Return n_eff = sumw^2 / sumw2; 0 if there are no events or all weights are zero.
+
+    Example:
+        >>> import numpy as np
+        >>> from hepda.evaluation.arrays import effective
+        >>> effective(np.array([1.0, 1.0, 1.0, -1.0]))
+        1.0
+
+    """
     sumw2 = float(np.dot(weight, weight))
     return float(weight.sum()) ** 2 / sumw2 if sumw2 > 0 else 0.0
 

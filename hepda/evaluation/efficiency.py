@@ -28,6 +28,12 @@ def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, fl
     Raises:
         DataError: the sum of weights is not positive.
 
+    Example:
+        >>> from hepda.evaluation.efficiency import weighted_efficiency
+        >>> efficiency, error = weighted_efficiency([True, True, False, False], [1, 1, 1, -1])
+        >>> efficiency, round(error, 3)
+        (1.0, 0.707)
+
     """
     mask = np.asarray(passed, dtype=bool)
     checked = sample(np.zeros(len(mask)), weight, "the sample whose efficiency is computed")
@@ -70,6 +76,11 @@ def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: fl
     Raises:
         ValueError: the efficiency is not in (0, 1].
         DataError: the sample is not usable (see `sample`).
+
+    Example:
+        >>> from hepda.evaluation.efficiency import cut_at_efficiency
+        >>> cut_at_efficiency([0.1, 0.4, 0.6, 0.9], None, 0.5)
+        0.6
 
     """
     return cuts_at_efficiencies(sample(score, weight, "the sample that fixes the cut"), [efficiency])[0]

@@ -32,6 +32,11 @@ def auc(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None) -> 
         DataError: a class is absent or its weights do not sum to a positive number, or values are not finite.
         ValueError: the lengths differ.
 
+    Example:
+        >>> from hepda.evaluation.roc import auc
+        >>> auc([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+        0.75
+
     """
     _, signal, background = _group_sums(score, label, weight)
     return area(signal, background)

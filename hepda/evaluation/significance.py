@@ -37,6 +37,11 @@ def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.
     Raises:
         ValueError: sigma_b is negative.
 
+    Example:
+        >>> from hepda.evaluation.significance import asimov
+        >>> float(asimov(10, 100).round(3)), float(asimov(10, 100, 10).round(3))
+        (0.984, 0.69)
+
     """
     s, b, sigma = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (signal, background, uncertainty)))
     if np.any(sigma < 0):

@@ -93,6 +93,11 @@ def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[
     Raises:
         DataError: a class whose weights do not add up to more than 0, or fewer than two classes.
 
+    Example:
+        >>> from hepda.adversarial.data.weights import class_weights
+        >>> class_weights([0, 0, 0, 1], [1.0, 1.0, 2.0, 5.0])
+        array([0.5, 0.5, 1. , 2. ])
+
     """
     classes = np.asarray(label)
     event_weight = np.ones(len(classes)) if weight is None else np.asarray(weight, dtype=np.float64)

@@ -41,6 +41,14 @@ def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         strength: a number, or a tensor without dimensions. Give a tensor where the step is compiled and the
             strength changes: a new number would compile the step again, a new value of a tensor does not.
 
+    Example:
+        >>> import torch
+        >>> from hepda.adversarial.networks.reversal import gradient_reversal
+        >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> gradient_reversal(x, strength=3.0).sum().backward()
+        >>> x.grad
+        tensor([-3., -3.])
+
     """
     if not isinstance(strength, Tensor):
         strength = torch.full((), strength, dtype=x.dtype, device=x.device)

@@ -15,7 +15,14 @@ Schedule = Callable[[float], float]
 
 
 def ganin_strength(progress: float, gamma: float = 10.0) -> float:
-    """Rise from 0 to almost 1: `2 / (1 + exp(-gamma p)) - 1` (Ganin & Lempitsky 2015, gamma = 10)."""
+    """Rise from 0 to almost 1: `2 / (1 + exp(-gamma p)) - 1` (Ganin & Lempitsky 2015, gamma = 10).
+
+    Example:
+        >>> from hepda.adversarial.networks.schedules import ganin_strength
+        >>> [round(ganin_strength(progress), 3) for progress in (0.0, 0.1, 1.0)]
+        [0.0, 0.462, 1.0]
+
+    """
     return 2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0
 
 

@@ -65,13 +65,28 @@ def kolmogorov_smirnov(source: WeightedScores, other: WeightedScores) -> tuple[f
 
     The KS statistic is the absolute value. The difference is positive if the other sample has lower scores. Without
     weights the absolute value is that of scipy's ks_2samp.
+
+    Example:
+        >>> from hepda.evaluation.arrays import sample
+        >>> from hepda.evaluation.differences.distances import kolmogorov_smirnov
+        >>> kolmogorov_smirnov(sample([0.1, 0.2, 0.3, 0.4]), sample([0.3, 0.4, 0.5, 0.6]))
+        (-0.5, 0.2)
+
     """
     distances = cumulative_distances(source, other)
     return distances.ks_signed, distances.ks_location
 
 
 def wasserstein(source: WeightedScores, other: WeightedScores) -> float:
-    """Return the Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score."""
+    """Return the Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score.
+
+    Example:
+        >>> from hepda.evaluation.arrays import sample
+        >>> from hepda.evaluation.differences.distances import wasserstein
+        >>> round(wasserstein(sample([0.0, 1.0]), sample([0.5, 1.5])), 6)
+        0.5
+
+    """
     return cumulative_distances(source, other).wasserstein
 
 
