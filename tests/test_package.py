@@ -100,6 +100,18 @@ def test_every_library_that_the_package_imports_is_a_dependency_or_an_extra() ->
     assert not missing, missing
 
 
+def test_the_page_of_licences_names_every_library() -> None:
+    rows = [line for line in (ROOT / "docs" / "licences.md").read_text().splitlines() if line.startswith("| ")]
+    listed = {tuple(cell.strip() for cell in row.strip("|").split("|"))[:2] for row in rows[1:]}
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        from licences import requirements  # type: ignore[import-not-found]
+    finally:
+        sys.path.pop(0)
+    assert listed == {(name, f"extra `{extra}`" if extra else "hepda") for name, extra in requirements()}
+    assert not [row for row in rows if "not known" in row or "not stated" in row]
+
+
 def _imported(folder: Path) -> set[str]:
     import ast
 
