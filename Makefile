@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tth test coverage lint clean
+.PHONY: tth test coverage lint nightly clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hepda needs Python 3.11 or newer; set PYTHON=python3.11 or the like" if sys.version_info < (3, 11) else 0)'
@@ -35,6 +35,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check --quiet hepda tests benchmarks analyses docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What CI has no time for: coverage of the whole, the lowest versions of all dependencies (needs uv).
+nightly: lint coverage
+	.ci/lowest
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* build *.egg-info

@@ -33,13 +33,13 @@ class RootFile:
     def __init__(self, path: str) -> None:
         import uproot
 
-        from hepda.events.files.tree_branches import FileClasses
+        from hepda.events.files.tree_branches import file_classes
 
         self._path = path
         # A thread for each request to a local file takes longer than the request.
         local = {} if "://" in path else {"handler": uproot.MultithreadedFileSource, "use_threads": False}
         # No entries are read twice: uproot's cache of arrays would only occupy 100 MB.
-        self._file = uproot.open(path, object_cache=None, array_cache=None, custom_classes=FileClasses(), **local)
+        self._file = uproot.open(path, object_cache=None, array_cache=None, custom_classes=file_classes(), **local)
         self._readers: dict[str, Reader] = {}
         try:
             self._check_size()

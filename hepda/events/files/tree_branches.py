@@ -9,6 +9,7 @@ to uproot.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from uproot.deserialization import read_object_any
 from uproot.models.TObjArray import Model_TObjArray
 from uproot.source.cursor import Cursor
 
+TESTED = ((5, 7, 6), (5, 7, 7))
+"""The first and the last version of uproot with which this module is tested: it replaces a class of uproot's.
+
+With 5.7.5, for example, references from lists to their counters are not followed in the way that is expected here, and
+lists would be read as numbers.
+"""
 _BYTE_COUNT = 0x40000000
 _CLASS = 0x80000000
 _NEW_CLASS = 0xFFFFFFFF
@@ -60,6 +67,15 @@ class Branch:
         if name != "fName":
             raise KeyError(name)
         return self.name
+
+
+def file_classes() -> dict[str, Any] | None:
+    """Return the classes by which uproot should read a file: its own (None) in versions that are not tested.
+
+    Those describe every branch, which is slower for wide files, and right.
+    """
+    version = tuple(int(number) for number in re.findall(r"\d+", uproot.__version__)[:3])
+    return FileClasses() if TESTED[0] <= version <= TESTED[1] else None
 
 
 class FileClasses(dict[str, Any]):

@@ -180,6 +180,16 @@ def test_a_list_that_is_not_understood_is_left_to_uproot(tmp_path, monkeypatch):
         assert np.array_equal(found[name].values, column.values)
 
 
+@pytest.mark.parametrize("version", ["5.3.0", "5.7.5", "5.8.0", "6.0.0rc1"])
+def test_a_version_of_uproot_that_is_not_tested_reads_files_by_itself(tmp_path, monkeypatch, version):
+    path = wide(tmp_path / "one.root", branches=3)
+    assert isinstance(tree_branches.file_classes(), tree_branches.FileClasses)
+    monkeypatch.setattr(uproot, "__version__", version)
+    assert tree_branches.file_classes() is None
+    with open_tree(str(path)) as tree:
+        assert tree.read(["jet_pt"])["jet_pt"].offsets is not None
+
+
 def test_a_branch_that_cannot_be_described_alone_is_read_with_all_others(tmp_path, monkeypatch):
     path = wide(tmp_path / "one.root", branches=3)
 
