@@ -461,7 +461,7 @@ def _verify(run: Path) -> None:
     _bars().table(verified.table)
     if verified.problems:
         raise HepdaError("\n".join(verified.problems))
-    typer.echo(f"{run}: every file is as it was written")
+    typer.echo(verified.summary)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -186,9 +186,9 @@ class RunPlots(Mapping[str, RunFigure]):
         return {name.removeprefix(start): f for name, f in self._figures.items() if name.startswith(start)}
 
     def _groups(self) -> list[str]:
-        """Return the first words that several figures share."""
-        first = [name.partition("_")[0] for name in self._figures if "_" in name]
-        return [word for word in dict.fromkeys(first) if first.count(word) > 1 and word not in self._figures]
+        """Return the first words of the names, which are groups."""
+        first = dict.fromkeys(name.partition("_")[0] for name in self._figures if "_" in name)
+        return [word for word in first if word not in self._figures]
 
     def _unknown(self, name: str) -> str:
         names = [*self._groups(), *self._figures]
@@ -215,7 +215,7 @@ class RunPlots(Mapping[str, RunFigure]):
 
 
 def _use_formulas_of_caller(artist: Artist) -> None:
-    """Set formulas in the fonts of the caller's style, by which they are drawn: those of hepda's are not loaded then."""
+    """Set formulas in the fonts of the caller's style: they are drawn by it, when that of hepda is no longer set."""
     from matplotlib import rcParams
     from matplotlib.text import Text
 

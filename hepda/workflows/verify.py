@@ -17,10 +17,11 @@ from hepda.runtime.terminal import NumberTable
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRun:
-    """The result: the table for the terminal, and what is wrong, a line each."""
+    """The result: the table for the terminal, what is wrong, a line each, and how much was compared."""
 
     table: NumberTable
     problems: list[str]
+    summary: str
 
 
 def verify(run: Path) -> VerifiedRun:
@@ -59,7 +60,13 @@ def verify(run: Path) -> VerifiedRun:
         if name.startswith(f"{run_directory.MODELS}/") and name not in recorded
     }
     problems = [f"{run / name}: {problem.removeprefix(f'{run / name}: ')}" for name, problem in wrong.items()]
-    return VerifiedRun(_table(run, recorded, wrong, models), problems)
+    summary = f"{run}: {len(recorded)} files are as they were written"
+    if not (run / run_directory.SUMS).is_file():
+        summary += (
+            "; the others have no checksum, since it was made by an earlier hepda: "
+            f"`hepda report {run}` records all of them as they are"
+        )
+    return VerifiedRun(_table(run, recorded, wrong, models), problems, summary)
 
 
 def _models(run: Path) -> dict[str, str]:
@@ -91,7 +98,7 @@ def _table(run: Path, recorded: dict[str, str], wrong: dict[str, str], models: d
                 [group, files, size_text(size), "as recorded" if good else "not recorded", _checked(names, models)]
             )
         rows += [[name, "", "", "WRONG", ""] for name in names if name in wrong]
-    return NumberTable(["File", "Files", "Size", "SHA-256", "Parameters"], rows, str(run))
+    return NumberTable(["File", "Files", "Size", "State", "Parameters"], rows, str(run))
 
 
 def _group(name: str) -> str:

@@ -57,7 +57,7 @@ def drawing_on(axes: Sequence[Axes]) -> Iterator[Host]:
     last = host.axes[-1]
     for panel in host.panels[len(host.axes) :]:
         if not last.get_xlabel():
-            last.set_xlabel(panel.get_xlabel())
+            last.set_xlabel(panel.get_xlabel(), loc="right")
         if last.get_autoscalex_on() and not panel.get_autoscalex_on():
             last.set_xlim(panel.get_xlim())
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from hepda.plotting.base.host import figure_of, panels_of_host
-from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours, figure
+from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours, figure, legend_bottom
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,9 @@ class RowsFigure:
     def legend(self, handles: Sequence[Artist], names: Sequence[str], columns: int = 2) -> None:
         """Put the legend below the axes, where there are no rows; into axes of a caller."""
         if self.hosted:
-            self.axes.legend(list(handles), list(names), ncols=columns)
+            legend = self.axes.legend(list(handles), list(names), ncols=columns, loc="upper left")
+            bottom, top = self.axes.get_ylim()
+            self.axes.set_ylim(bottom, bottom + (top - bottom) / max(legend_bottom(legend) - 0.02, 0.3))
             return
         self.figure.legend(
             list(handles),
