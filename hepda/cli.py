@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hepda.datasets.cli import data
-from hepda.errors import HepdaError, disk_full_message, is_full
+from hepda.errors import ConfigError, HepdaError, disk_full_message, is_full
 from hepda.runtime.plots import PlotOptions, Plots
 
 if TYPE_CHECKING:
@@ -121,17 +121,26 @@ def train(
 
 @app.command()
 def check(
-    config: Config,
+    run: Annotated[Path | None, typer.Argument(help="A run directory, instead of --config.")] = None,
+    config: Annotated[str | None, typer.Option("--config", help="As of `hepda train`.")] = None,
     set_: Set = None,
     all_: Annotated[bool, typer.Option("--all", help="Read every file of each sample [the first of each].")] = False,
 ) -> None:
     """Check the events before training: yields, cut flows, weights, keys, features, data against simulation.
 
-    Exit status 0: training may start; 2: there are problems to fix first.
+    Of a run directory, such as one that somebody sent: every file against its recorded SHA-256, and the models
+    against the analysis file. Nothing else is read, and nothing is written.
+
+    Exit status 0: training may start, or the run is as it was written; 2: there are problems.
     """
     from hepda.config import load_any
     from hepda.workflows import train as analysis
 
+    if (run is None) == (config is None) or (run is not None and (set_ or all_)):
+        raise ConfigError("check: name either a run directory, or an analysis file by --config (with --set, --all).")
+    if run is not None or config is None:
+        _verify(Path(run or ""))
+        return
     loaded = load_any(config, set_ or [])
     with _bars() as bars:
         lines, problems = analysis.check(loaded, bars, every_file=all_)
@@ -454,6 +463,16 @@ def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path 
     check_cluster(cluster)
     budget = None if memory is None else memory_of(memory)
     return Resources(budget, cluster, cache=cache_folder(runs, cache, no_cache))
+
+
+def _verify(run: Path) -> None:
+    from hepda.workflows import verify
+
+    verified = verify.verify(run)
+    _bars().table(verified.table)
+    if verified.problems:
+        raise HepdaError("\n".join(verified.problems))
+    typer.echo(verified.summary)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -159,6 +159,15 @@ class KindOf(ABC, Generic[Metrics]):
         """Return how many trainings fit into the memory at once, at most `processes`."""
         return processes
 
+    def check_models(self, run: Path) -> dict[str, str]:
+        """Compare the files of the trained models with the analysis file: which there must be, inputs, shapes.
+
+        Returns:
+            By path within the run, what is wrong with a file, "" for nothing; empty if a kind compares nothing.
+
+        """
+        return {}
+
     def warnings(self) -> list[str]:
         """Return the warnings at the top of the report."""
         return []

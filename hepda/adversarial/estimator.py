@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -33,6 +34,33 @@ STEADY = TrainSettings(average=0.99, adversary_rate=0.3)
 
 An analysis file has the strength, rate and average that were chosen for its data, usually by `hepda scan`; an estimator
 with its defaults has no such choice, so these are the settings that make the adversary stable."""
+
+
+_NO_TARGET = (
+    "there are no target rows, so this is a network without adaptation. Pass X_target, or sample_domain; in "
+    "cross_val_score and GridSearchCV by `params`, in a Pipeline as `<step>__X_target`."
+)
+_NOT_TRANSFORMED = (
+    "was X transformed, and X_target not? A Pipeline transforms X alone: with "
+    "sklearn.set_config(enable_metadata_routing=True), Pipeline([...], transform_input=['X_target']) transforms both; "
+    "or give both domains in X, with sample_domain."
+)
+
+
+def _warn_of_another_scale(source: Array, target: Array) -> None:
+    """Warn if the median of the target is outside of all values of the source in some column.
+
+    Domains that are to be aligned overlap; two that do not are rarely on one scale.
+    """
+    middle = np.median(target, axis=0)
+    outside = np.flatnonzero((middle < source.min(axis=0)) | (middle > source.max(axis=0)))
+    if len(outside):
+        column = outside[0]
+        warnings.warn(
+            f"the median of X_target in column {column} ({middle[column]:.4g}) is outside of all values of X there "
+            f"({source[:, column].min():.4g} to {source[:, column].max():.4g}): {_NOT_TRANSFORMED}",
+            stacklevel=5,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +150,9 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     ) -> Self:
         """Train on source rows X [n, k] with labels or values y [n], against target rows.
 
+        A `Pipeline` transforms X, and no other argument unless it is told to: with metadata routing, by
+        `Pipeline([...], transform_input=["X_target"])`; or give both domains in X, with `sample_domain`.
+
         Args:
             X: features of the source; with `sample_domain`, of both domains.
             y: class labels, or values; those of target rows are not used.
@@ -137,6 +168,8 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             HepdaError: an error of the trainer.
 
         """
+        if X_target is None and sample_domain is None and self.strength and self.method != "none":
+            warnings.warn(_NO_TARGET, stacklevel=2)
         arguments = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
         domains = self._domains(*arguments)
         domains = self._merged(replace(domains, y=self._numbers(domains.y)))
@@ -199,7 +232,11 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             return DomainArrays(X[source], y[source], weight[source], compared[source], mask[source], *pair)
         if X_target is None:
             return DomainArrays(X, y, weight, compared, mask, None, None)
+        if hasattr(X_target, "columns") and not hasattr(self, "feature_names_in_"):
+            warnings.warn(f"X has no names of columns, and X_target has: {_NOT_TRANSFORMED}", stacklevel=4)
+            X_target = X_target.to_numpy()  # scikit-learn would warn of the names alone
         target_rows = validate_data(self, X_target, dtype=[np.float64, np.float32], reset=False)
+        _warn_of_another_scale(X, target_rows)
         if target_weight is not None and not np.any(target_weight):  # zero target weight is no target
             return DomainArrays(X, y, weight, compared, mask, None, None)
         other_weight = _check_sample_weight(target_weight, target_rows, dtype=np.float64)

@@ -180,6 +180,13 @@ class EventsKind(KindOf[EventMetrics]):
 
         return steps.scores_columns(self.table, scores, dataset_spec(self.config).region_columns)
 
+    def check_models(self, run: Path) -> dict[str, str]:
+        """Compare every training of every model with the analysis file: inputs, classes, shapes of the parameters."""
+        from hepda.events.resolve import dataset_spec, model_specs
+        from hepda.events.training.verification import check_models
+
+        return check_models(model_specs(self.config), dataset_spec(self.config).features, run)
+
     def files(self) -> Any:
         """Return every file that was read: entries, sums of weights, what was lost and why."""
         return self.loaded.manifest()

@@ -55,6 +55,7 @@ def read_run(folder: Path) -> ExportedRun:
     if not (folder / "metrics.json").is_file():
         raise ConfigError(f"{folder}: is not the directory of a finished run; name one that `hepda train` made.")
     exchange.settle(folder, "export")
+    run_directory.read_manifest(folder)
     kind = kind_of(load_any(folder / "config.yaml"))
     content = run_directory.read_json(folder / "metrics.json")
     with run_directory.readable(folder / "metrics.json"):

@@ -1,13 +1,23 @@
-"""SHA-256 of the files of a training: the manifest records them, and a command compares before it reads a model."""
+"""SHA-256 of the files of a run.
+
+manifest.json records those of the training, which a command compares before it reads a model. SHA256SUMS has those of
+all files, as the last command that wrote into the run left them, for whoever gets a copy of it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hepda.errors import ConfigError, SourceError
+from hepda.runtime import figures, run_directory
+from hepda.runtime.log import LOG
+
+NOT_SUMMED = (LOG, run_directory.SUMS, run_directory.PROFILE)
+"""Files of a run to which commands append without changing anything else of it."""
 
 
 def hashes_of(run: Path) -> dict[str, str]:
@@ -39,6 +49,40 @@ def check_hashes(run: Path, manifest: Mapping[str, Any]) -> None:
                 f"{path}: is not the file that the training of this run wrote (manifest.json has another SHA-256); "
                 "copy it again, or train again."
             )
+
+
+def write_sums(run: Path) -> None:
+    """Write SHA256SUMS: the SHA-256 of every file of the run, in the format of `sha256sum`."""
+    names = {*run_directory.hepda_files(run), *(path.relative_to(run).as_posix() for path in figures.files(run))}
+    lines = [f"{_hash(run / name)}  {name}\n" for name in sorted(names - {*NOT_SUMMED})]
+    run_directory.write_text(run / run_directory.SUMS, "".join(lines))
+
+
+def read_sums(run: Path) -> dict[str, str]:
+    """Return the SHA-256 by path within the run that the run records: of SHA256SUMS, or of an older run's manifest.
+
+    Raises:
+        ConfigError: the record is damaged, names a file outside of the run, or is missing.
+
+    """
+    path = run / run_directory.SUMS
+    if not path.is_file():
+        recorded = run_directory.read_manifest(run).get("sha256")
+        if not isinstance(recorded, dict):
+            raise ConfigError(f"{run}: has no {run_directory.SUMS}, so nothing says what its files should be.")
+        return {str(name): str(value) for name, value in recorded.items()}
+    sums: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64})  (\S.*)", line)
+        if match is None or Path(match[2]).is_absolute() or ".." in Path(match[2]).parts:
+            raise ConfigError(f"{path}: {line[:80]!r} is no checksum of a file of the run; copy the run again.")
+        sums[match[2]] = match[1]
+    return sums
+
+
+def sums_of(run: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of files by path within the run; those that do not exist are left out."""
+    return {name: _hash(run / name) for name in names if (run / name).is_file()}
 
 
 def _files(run: Path) -> Iterator[Path]:

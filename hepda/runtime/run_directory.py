@@ -19,16 +19,22 @@ from typing import Any
 
 import numpy as np
 
+from hepda import __version__
 from hepda.errors import ConfigError, replacing
 from hepda.runtime.log import LOG
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
+FORMAT = 2
+"""Format of a run directory, `format` of manifest.json. 1: runs without a number, which have no SHA256SUMS, and the
+oldest no data of their figures; they are read, and what needs a file that they lack says which command makes it."""
+SUMS = "SHA256SUMS"
+"""The file with the SHA-256 of the other files, which `sha256sum --check` reads too."""
 REMARKS = "remarks.json"
 """The file with the lines of the report that follow from the events: warnings, and what is hidden or scaled."""
 FILES = (
     "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", REMARKS,
-    "report.html", LOG,
+    "report.html", LOG, SUMS,
 )  # fmt: skip
 """The files of a complete run directory, besides models/ and plots/."""
 PROFILE = "profile.json"
@@ -91,6 +97,37 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{path} cannot be read as JSON: {error}. Run `hepda train` again.") from error
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """Read manifest.json of a run that `hepda train` completed, in this or an older format.
+
+    Raises:
+        ConfigError: `run` is no such directory, or was written in a newer format than this version of hepda reads.
+
+    """
+    manifest = read_json(run / "manifest.json")
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("training"), dict):
+        raise ConfigError(
+            f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
+        )
+    check_format(run, manifest)
+    return manifest
+
+
+def check_format(run: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise ConfigError, with the version that is needed, for a manifest of a format that this version cannot read."""
+    number = manifest.get("format", 1)
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ConfigError(f"{run / 'manifest.json'}: `format` is damaged; copy the file again, or train again.")
+    if number > FORMAT:
+        versions = manifest.get("versions")
+        writer = versions.get("hepda") if isinstance(versions, dict) else None
+        needed = f"hepda {writer} or newer" if isinstance(writer, str) else "a newer hepda"
+        raise ConfigError(
+            f"{run}: is a run directory in format {number}, and hepda {__version__} reads formats up to {FORMAT}. "
+            f"It needs {needed}: pip install --upgrade hepda."
+        )
 
 
 @contextmanager

@@ -148,9 +148,7 @@ def apply(
 
 def _shared(run: Path, kind: str) -> ApplyInput:
     exchange.settle(run, "apply")
-    manifest = run_directory.read_json(run / "manifest.json")
-    if not isinstance(manifest, dict) or "training" not in manifest:
-        raise ConfigError(f"{run} is not a run directory of `hepda train`; name one that it made.")
+    manifest = run_directory.read_manifest(run)
     check_hashes(run, manifest)
     value = zlib.crc32((run / "config.yaml").read_bytes(), zlib.crc32(f"{kind} {LAYOUT}".encode()))
     for path in sorted((run / "models").rglob("*")):

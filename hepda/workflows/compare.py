@@ -104,6 +104,7 @@ def _read(name: str, folder: Path, kinds: dict[str, Path]) -> FinishedRun[Any]:
     for file, document, key in (("metrics", content, "models"), ("manifest", manifest, "files")):
         if not isinstance(document, dict) or key not in document:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
+    run_directory.check_format(folder, manifest)
     config = load_any(folder / "config.yaml")
     kind = kind_of(config)
     kinds.setdefault(config.kind, folder)

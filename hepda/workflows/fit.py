@@ -42,7 +42,7 @@ from hepda.events.table.feature_table import FeatureTable
 from hepda.report import drawing
 from hepda.results.fit_file import FitFile, FittedModel
 from hepda.runtime import exchange, figures, fingerprint, looks, run_directory
-from hepda.runtime.hashes import check_hashes
+from hepda.runtime.hashes import check_hashes, write_sums
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.plots import PlotOptions
@@ -122,8 +122,8 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
 
     """
     exchange.settle(run, "fit")
-    manifest = run_directory.read_json(run / "manifest.json")
-    if not isinstance(manifest, dict) or "training" not in manifest or not (run / "config.yaml").is_file():
+    manifest = run_directory.read_manifest(run)
+    if not (run / "config.yaml").is_file():
         raise ConfigError(
             f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
         )
@@ -143,6 +143,8 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
         _check_output(output, models)
     with locked(output, "fit", "" if output == run else "--output"), logged("fit") as file, kept_workers():
         outcome = _fit_all(trained, config, models, run, output, options, progress, file)
+        if output == run:
+            write_sums(run)
         if plots.folder is not None:
             figures.copy(output, plots.folder, "fit")
     return outcome

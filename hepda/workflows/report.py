@@ -45,11 +45,7 @@ def report(run: Path, plots: PlotOptions | None, progress: Progress) -> ReportOu
 
     """
     exchange.settle(run, "report")
-    manifest = run_directory.read_json(run / "manifest.json")
-    if not isinstance(manifest, dict) or "training" not in manifest:
-        raise ConfigError(
-            f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
-        )
+    run_directory.read_manifest(run)
     config = load_any(run / "config.yaml")
     plots = plots_of(plots, run, config.name)
     if plots.folder is not None:

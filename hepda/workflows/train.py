@@ -13,7 +13,7 @@ from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, RunContext, kind_of
 from hepda.runtime import exchange, figures, fingerprint, looks, run_directory
-from hepda.runtime.hashes import check_hashes, hashes_of
+from hepda.runtime.hashes import check_hashes, hashes_of, write_sums
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.plots import PlotOptions, Plots
@@ -167,6 +167,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
             log.warning(line)
     _write_trainings(new, config, kind, results, scores)
     manifest = {
+        "format": run_directory.FORMAT,
         **run_directory.provenance(config.seed),
         "device": _described(request),
         "inputs": inputs,
@@ -200,8 +201,8 @@ def _write_trainings(
 
 def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Clock) -> TrainOutcome:
     """Return the outcome of a finished run without changes. Raises ConfigError if it is of other data."""
+    recorded = run_directory.read_manifest(run).get("inputs")
     check_same_config(config, run)
-    recorded = run_directory.read_json(run / "manifest.json").get("inputs")
     if recorded is None:  # trained before hepda wrote it: the scores name the events
         kind.saved_scores(run)
     elif recorded != inputs:
@@ -232,11 +233,7 @@ def evaluate(
 
     """
     exchange.settle(run, "evaluate")
-    manifest = run_directory.read_json(run / "manifest.json")
-    if not isinstance(manifest, dict) or "training" not in manifest:
-        raise ConfigError(
-            f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
-        )
+    manifest = run_directory.read_manifest(run)
     check_hashes(run, manifest)
     config = load_any(run / "config.yaml")
     plots = plots_of(plots, run, config.name)
@@ -340,6 +337,7 @@ def draw_and_report(config: AnyConfig, kind: Kind, run: Path, plots: PlotOptions
     finally:  # an interruption leaves a page that says what is missing
         with clock("report"):
             page = write_page(config, kind, run)
+            write_sums(run)
     if plots.folder is not None:
         for command in ("evaluate", "fit"):
             figures.copy(run, plots.folder, command)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -7,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
@@ -17,6 +19,8 @@ from hepda.adversarial import DANNClassifier, DANNRegressor
 from hepda.adversarial.estimator import STEADY, without_repeats
 from hepda.adversarial.methods.heads import Dann
 from hepda.adversarial.training.selection import find_scorer
+
+pytestmark = pytest.mark.filterwarnings("ignore:there are no target rows")
 
 SMALL: dict[str, Any] = {
     "encoder": (16, 16),
@@ -162,6 +166,51 @@ def test_in_a_pipeline_and_under_cross_validation() -> None:
     x, y, _ = data()
     assert cross_val_score(make_pipeline(StandardScaler(), DANNClassifier(**SMALL)), x, y, cv=3).mean() > 0.8
     assert clone(DANNClassifier(strength=3.0)).strength == 3.0
+
+
+def test_weights_and_target_are_routed_through_a_pipeline_a_cross_validation_and_a_grid() -> None:
+    """What the documentation recommends: the pipeline scales X_target as X, everywhere."""
+    x, y, other = data()
+    x, other = x * 100 + 300, other * 100 + 300
+    weight = np.random.default_rng(1).uniform(0.5, 1.5, len(x))
+    with config_context(enable_metadata_routing=True):
+        scale = StandardScaler().set_fit_request(sample_weight=False)
+        dann = DANNClassifier(**SMALL | {"epochs": 10}).set_fit_request(sample_weight=True, X_target=True)
+        dann = dann.set_score_request(sample_weight=True)
+        pipeline = Pipeline([("scale", scale), ("dann", dann)], transform_input=["X_target"])
+        params = {"sample_weight": weight, "X_target": other[:-7]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fitted = clone(pipeline).fit(x, y, **params)
+            scores = cross_val_score(pipeline, x, y, cv=2, params=params)
+            grid = GridSearchCV(pipeline, {"dann__strength": [0.1, 1.0]}, cv=2).fit(x, y, **params)
+    scaled = StandardScaler().fit(x)
+    by_hand = clone(dann).fit(scaled.transform(x), y, X_target=scaled.transform(other[:-7]), sample_weight=weight)
+    assert np.array_equal(fitted.predict_proba(x), by_hand.predict_proba(scaled.transform(x)))
+    assert scores.min() > 0.8 and set(grid.best_params_) == {"dann__strength"}
+    assert "domain_loss" in grid.best_estimator_[-1].history_
+
+
+def test_a_pipeline_that_transforms_only_x_is_told() -> None:
+    x, y, other = data()
+    few = SMALL | {"epochs": 2}
+    pipeline = make_pipeline(StandardScaler(), DANNClassifier(**few))
+    with pytest.warns(UserWarning, match=r"median of X_target in column 0 .* outside .*transform_input"):
+        pipeline.fit(x + 50, y, dannclassifier__X_target=other + 50)
+    frames = [pd.DataFrame(part, columns=list("abcd")) for part in (x, other)]
+    with pytest.warns(UserWarning, match="X has no names of columns, and X_target has: was X transformed"):
+        pipeline.fit(frames[0], y, dannclassifier__X_target=frames[1])
+
+
+def test_a_network_without_a_target_is_told_unless_it_was_asked_for() -> None:
+    x, y, _ = data()
+    few = SMALL | {"epochs": 2}
+    with pytest.warns(UserWarning, match="a network without adaptation"):
+        DANNClassifier(**few).fit(x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DANNClassifier(**few, strength=0.0).fit(x, y)
+        DANNClassifier(**few, method="none").fit(x, y)
 
 
 def test_regression_towards_a_target() -> None:

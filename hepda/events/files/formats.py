@@ -15,7 +15,8 @@ from hepda.events.files.protocol import Format
 class FormatEntry:
     """A format of the registry: its name, the first four bytes of its files, their endings, and `module:class`.
 
-    The module is imported when a file of the format is opened: some need a package that only some users have.
+    A format of text has no such bytes, and is known by its endings alone. The module is imported when a file of the
+    format is opened: some need a package that only some users have.
     """
 
     name: str
@@ -34,6 +35,7 @@ FORMATS = [
     FormatEntry("ROOT", b"root", (".root",), "hepda.events.files.root:RootFile"),
     FormatEntry("Parquet", b"PAR1", (".parquet", ".pq"), "hepda.events.files.parquet:ParquetFile"),
     FormatEntry("HDF5", b"\x89HDF", (".h5", ".hdf5", ".hdf"), "hepda.events.files.hdf5:Hdf5File"),
+    FormatEntry("CSV", b"", (".csv", ".tsv", ".csv.gz", ".tsv.gz"), "hepda.events.files.csv_table:CsvFile"),
 ]
 """The first one is that of URLs with another ending."""
 TABLE = "table"
@@ -52,6 +54,16 @@ def suffixes() -> tuple[str, ...]:
     return tuple(suffix for entry in FORMATS for suffix in entry.suffixes)
 
 
+def has_suffix(path: str, entry: FormatEntry | None = None) -> bool:
+    """Return whether the name of a file ends as those of a format do, or of any format."""
+    return Path(path).name.lower().endswith(suffixes() if entry is None else entry.suffixes)
+
+
+def is_text(path: str) -> bool:
+    """Return whether the name of a file is that of a format of text."""
+    return any(has_suffix(path, entry) for entry in FORMATS if not entry.magic)
+
+
 def open_format(path: str) -> Format:
     """Open a file by its first bytes, or by the ending of a URL. Raises SourceError for none of the formats."""
     return _format_of(path).open(path)
@@ -59,8 +71,7 @@ def open_format(path: str) -> Format:
 
 def _format_of(path: str) -> FormatEntry:
     if "://" in path:
-        ending = Path(path.partition("?")[0]).suffix.lower()
-        return next((entry for entry in FORMATS if ending in entry.suffixes), FORMATS[0])
+        return next((entry for entry in FORMATS if has_suffix(path.partition("?")[0], entry)), FORMATS[0])
     try:
         with Path(path).open("rb") as stream:
             magic = stream.read(4)
@@ -69,7 +80,7 @@ def _format_of(path: str) -> FormatEntry:
     if not magic:
         raise SourceError(f"{path}: is empty (0 bytes): produce or copy it again.")
     for entry in FORMATS:
-        if magic == entry.magic:
+        if magic == entry.magic or (not entry.magic and has_suffix(path, entry)):
             return entry
     first, *further = (entry.name for entry in FORMATS)
     raise SourceError(f"{path}: is not a {first} file (it begins with {magic!r}), nor one of {' or '.join(further)}.")

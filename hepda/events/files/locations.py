@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hepda.errors import HepdaError, MissingExtraError, SourceError, nearest
 from hepda.events.expressions.columns import ValueProblem
-from hepda.events.files.formats import suffixes
+from hepda.events.files.formats import has_suffix, is_text, suffixes
 
 Result = TypeVar("Result")
 
@@ -105,7 +105,9 @@ def _matches(pattern: str) -> list[str]:
     path = Path(pattern)
     if path.is_dir():
         files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-        return sorted(str(file) for file in files if file.suffix.lower() in suffixes())
+        events = sorted(str(file) for file in files if has_suffix(str(file)))
+        # a table of text beside other files of events is rarely one of them
+        return [file for file in events if not is_text(file)] or events
     if glob.has_magic(pattern) and not path.exists():
         return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
     return [pattern] if path.is_file() else []

@@ -13,6 +13,7 @@ from matplotlib.patches import StepPatch
 from numpy.typing import NDArray
 
 from hepda.plotting.base.histogram import Floats, Histogram
+from hepda.plotting.base.host import figure_of, panels_of_host
 from hepda.plotting.base.style import COLUMN, Canvas
 
 BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#555555", "hatch": "////////", "linewidth": 0.0}
@@ -227,6 +228,9 @@ def column_of_panels(
     count: int, *, first: float, others: float = 1.15, width: float = COLUMN
 ) -> tuple[Figure, list[Axes]]:
     """Make panels below each other on one x axis (inches high); the first is taller, because it contains the legend."""
+    hosted = panels_of_host(count)
+    if hosted is not None:
+        return figure_of(hosted[0]), hosted
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
     heights = [first] + [others] * (count - 1)
     total = sum(heights) + gap * (count - 1) + bottom + top

@@ -10,12 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours, figure
+from hepda.plotting.base.host import figure_of, panels_of_host
+from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours, figure, legend_bottom
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsFigure:
-    """The figure, and the positions of models and domains in it; `height` is that of a line, models are 1 apart."""
+    """The figure, and the positions of models and domains in it; `height` is that of a line, models are 1 apart.
+
+    hosted: whether the panels are axes of a caller, in whose figure the legend has no place of its own.
+    """
 
     figure: Figure
     panels: Sequence[Axes]
@@ -23,6 +27,7 @@ class RowsFigure:
     domains: Sequence[str]
     colours: Mapping[str, str]
     height: float
+    hosted: bool = False
 
     @property
     def axes(self) -> Axes:
@@ -34,7 +39,12 @@ class RowsFigure:
         return self.models.index(model) + (self.domains.index(domain) - 0.5 * (len(self.domains) - 1)) * self.height
 
     def legend(self, handles: Sequence[Artist], names: Sequence[str], columns: int = 2) -> None:
-        """Put the legend below the axes, where there are no rows."""
+        """Put the legend below the axes, where there are no rows; into axes of a caller."""
+        if self.hosted:
+            legend = self.axes.legend(list(handles), list(names), ncols=columns, loc="upper left")
+            bottom, top = self.axes.get_ylim()
+            self.axes.set_ylim(bottom, bottom + (top - bottom) / max(legend_bottom(legend) - 0.02, 0.3))
+            return
         self.figure.legend(
             list(handles),
             list(names),
@@ -67,6 +77,14 @@ def model_rows(
         columns: number of columns of the legend.
 
     """
+    hosted = panels_of_host(panels)
+    if hosted is not None:
+        for index, axes in enumerate(hosted):
+            axes.tick_params(axis="y", which="both", length=0, labelleft=index == 0)
+            _name_rows(axes, models)
+        axes_label(hosted[0], label)
+        drawn = figure_of(hosted[0])
+        return RowsFigure(drawn, hosted, models, domains, domain_colours(domains), 0.8 / len(domains), hosted=True)
     legend_rows = -(-(len(domains) + entries) // columns)
     left, bottom = 0.2 + 0.057 * max(len(model) for model in models), 0.42 + 0.15 * legend_rows
     high = bottom + 0.22 + (0.12 + 0.13 * len(domains)) * len(models)
@@ -81,11 +99,16 @@ def model_rows(
         axes = all_axes[index]
         axes.set_position(((left + index * (inner + gap)) / width, box.y0, inner / width, box.height))
         axes.tick_params(axis="y", which="both", length=0, labelleft=index == 0)
-    first.set_yticks(range(len(models)), models)
-    first.yaxis.set_minor_locator(NullLocator())
-    first.set_ylim(len(models) - 0.45, -0.55)
+    _name_rows(first, models)
     axes_label(first, label if panels == 1 else None, left=-(left - 0.05) / inner)
     if panels > 1 and label is not None:
         drawn.text(0.05 / width, 1 - 0.06 / high, label.status, weight="bold", va="top", gid="label")
         drawn.text(1 - right / width, 1 - 0.06 / high, label.right, ha="right", va="top", gid="label")
     return RowsFigure(drawn, all_axes, models, domains, domain_colours(domains), 0.8 / len(domains))
+
+
+def _name_rows(axes: Axes, models: Sequence[str]) -> None:
+    """Put the names of the models at their rows."""
+    axes.set_yticks(range(len(models)), models)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(len(models) - 0.45, -0.55)

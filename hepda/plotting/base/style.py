@@ -30,6 +30,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import NullFormatter
 
 from hepda.plotting.base.files import write_atomically
+from hepda.plotting.base.host import figure_of, is_hosted, panels_of_host
 from hepda.plotting.base.plot import DRAWS
 from hepda.plotting.base.ticks import lighten
 
@@ -145,7 +146,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with look():
             drawn = function(*args, **kwargs)
-            if isinstance(drawn, Figure):
+            if isinstance(drawn, Figure) and not is_hosted():
                 for axes in drawn.axes:
                     lighten(axes)
             return drawn
@@ -266,6 +267,9 @@ def figure(
     width: float = COLUMN, height: float = COLUMN * 0.8, *, left: float = 0.54, bottom: float = 0.38
 ) -> tuple[Figure, Axes]:
     """Make a figure of one axes at the stated size (inches), with margins (inches) that hold its labels."""
+    hosted = panels_of_host(1)
+    if hosted is not None:
+        return figure_of(hosted[0]), hosted[0]
     drawn = Figure(figsize=(width, height))
     Canvas(drawn)
     right, top = 0.16, 0.22
@@ -275,6 +279,9 @@ def figure(
 
 def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[Figure, Axes, Axes]:
     """Make a figure with a main panel and, below it on the same x axis, a ratio panel of 28 % of the height."""
+    hosted = panels_of_host(2)
+    if hosted is not None:
+        return figure_of(hosted[0]), *hosted
     drawn = Figure(figsize=(width, height))
     Canvas(drawn)
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.10

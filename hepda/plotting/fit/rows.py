@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from hepda.plotting.base.host import is_hosted
 from hepda.plotting.base.style import COLUMN, Canvas, Label
 
 BANDS = ((2.0, "#f0f0f0"), (1.0, "#dcdcdc"))  # of pulls, in standard deviations
@@ -106,7 +107,7 @@ def draw_pulls(axes: Axes, rows: Sequence[int], pulls: Sequence[float], constrai
 
 
 def say_left_out(drawn: Figure, text: str) -> None:
-    """Write at the lower left what is not drawn."""
-    if text:
+    """Write at the lower left what is not drawn; not into the figure of a caller, whose layout is unknown."""
+    if text and not is_hosted():
         width, height = drawn.get_size_inches()
         drawn.text(0.05 / width, 0.04 / height, text, fontsize=6.5, va="bottom", gid="left out")

@@ -1,0 +1,255 @@
+"""A finished run as an object: scores and history as frames, numbers as types, figures and models by name."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hepda.api.figures import RunPlots
+from hepda.config import load_any
+from hepda.errors import ConfigError, nearest
+from hepda.export.finished_run import ExportedRun, read_run
+from hepda.results.fit_file import FitFile
+from hepda.results.metrics import RunMetrics
+from hepda.runtime import run_directory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hepda.api.models import RunModels
+    from hepda.number_format import Table
+
+_TRAINING = re.compile(r"(?P<model>.+)-fold(?P<fold>\d+)-member(?P<member>\d+)")
+
+
+def load(run: str | Path) -> Run:
+    """Return a finished run: the directory that `hepda train` made.
+
+    Args:
+        run: the run directory, such as `runs/tth`.
+
+    Raises:
+        ConfigError: it is not one of a finished run, its files are damaged, or a newer hepda wrote it.
+
+    Example:
+        >>> run = hepda.load("runs/tth")  # doctest: +SKIP
+        >>> run.scores.groupby("sample")["dann"].mean()  # doctest: +SKIP
+        >>> run.plot.roc("third", ax=ax)  # doctest: +SKIP
+
+    """
+    return Run(run)
+
+
+class Run:
+    """A finished run. Everything is read when it is asked for, once; nothing is written.
+
+    Args:
+        path: the run directory.
+
+    Attributes:
+        path: the run directory.
+        plot: the figures by name, `run.plot.roc(ax=ax)`; `dir(run.plot)` lists them.
+
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            hint = nearest(self.path.name, [p.name for p in self.path.absolute().parent.glob("*") if p.is_dir()])
+            raise ConfigError(f"{self.path}: there is no such run directory.{hint}")
+        self._read: ExportedRun = read_run(self.path)
+        self.plot = RunPlots(self.path)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the analysis."""
+        return self._read.metrics.name or self.path.name
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of data: events, tabular, images or speech."""
+        return str(self.config.kind)
+
+    @cached_property
+    def config(self) -> Any:
+        """Return the analysis file with all defaults, typed (`hepda.config`)."""
+        return load_any(self.path / "config.yaml")
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Return manifest.json: files that were read, versions, seed, device, checksums."""
+        return run_directory.read_manifest(self.path)
+
+    @property
+    def metrics(self) -> RunMetrics:
+        """Return the numbers of metrics.json, typed (`hepda.results`): `run.metrics.models["dann"].auc`."""
+        return self._read.metrics
+
+    @property
+    def fit(self) -> FitFile | None:
+        """Return the results of `hepda fit`, typed; None if the run was not fitted."""
+        return self._read.fit
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Return the events of the run with their scores, a row for each.
+
+        For collider events the columns are: key (hash of run and event number, see `join`), sample and domain
+        (categories), fold (of the trainings that did not see the event and made its scores), weight (physical, with its
+        sign), label (1 signal, 0 background, -1 data), the score of each model, of a model of several classes also
+        `m.p_<class>` and `m.<discriminant>`, and the columns of the regions of the fit.
+
+        Raises:
+            ConfigError: there is no scores.parquet, or it cannot be read.
+
+        """
+        return run_directory.read_scores(self.path).to_pandas()
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Return a row for each epoch of each training: model, fold, member, epoch, and every quantity; NaN if it was
+        not measured.
+
+        Raises:
+            ConfigError: history.csv is missing or damaged.
+
+        """
+        import pandas as pd
+
+        parts = []
+        for training, columns in run_directory.read_history(self.path / "history.csv").items():
+            frame = pd.DataFrame(columns, dtype=float)
+            match = _TRAINING.fullmatch(training)
+            about = match.groupdict() if match else {"model": training, "fold": 0, "member": 0}
+            frame.insert(0, "epoch", range(1, len(frame) + 1))
+            for place, (name, value) in enumerate(about.items()):
+                frame.insert(place, name, value if name == "model" else int(value))
+            parts.append(frame)
+        return (
+            pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", "fold", "member", "epoch"])
+        )
+
+    @property
+    def models(self) -> RunModels:
+        """Return the trained models by name, as estimators: `run.models["dann"].predict_proba(frame)`.
+
+        Raises:
+            ConfigError: the run is not of collider events.
+
+        """
+        self._of_events("its models are networks of `hepda.adversarial.Network.load`, in the folder models/")
+        from hepda.api.models import RunModels
+
+        return RunModels(self.path, list(self.config.models))
+
+    def features(self, events: Any, sample: str | None = None) -> pd.DataFrame:
+        """Return what the models read of any events, formed by the expressions of the analysis.
+
+        Args:
+            events: branches by name: a frame of pandas, an awkward array or a mapping of columns; or files: a path,
+                glob, folder or URL, or several.
+            sample: the sample whose tree, aliases and variables are used; None: that which lists the file, or those of
+                the analysis.
+
+        Returns:
+            The selected events, indexed by their entry in the file: the columns that identify them, and the features.
+
+        Raises:
+            ConfigError: the run is not of collider events, or has no such sample.
+            SourceError: a file or a branch is missing.
+            DataError: a feature is not a finite number.
+
+        """
+        self._of_events("only events have expressions")
+        from hepda.api import events as module
+
+        return module.features(self.path, events, sample)
+
+    def score(self, events: Any, sample: str | None = None) -> pd.DataFrame:
+        """Return the scores of all models for any events, out of fold, as `hepda apply` writes them.
+
+        Arguments and errors are those of `features`.
+
+        Returns:
+            The selected events, indexed by their entry in the file: the columns that identify them, fold, and scores.
+
+        """
+        self._of_events("score them by their own models")
+        from hepda.api import events as module
+
+        return module.scores(self.path, events, sample)
+
+    def join(self, frame: pd.DataFrame, sample: str | None = None) -> pd.DataFrame:
+        """Return a frame of events with the scores of this run added as columns, by run and event number.
+
+        Args:
+            frame: has the columns that identify an event (`split.key` of the analysis file).
+            sample: the sample of these events, if several samples have the same numbers; None: all samples.
+
+        Returns:
+            The same rows in the same order; scores of events that are not in the run are missing.
+
+        Raises:
+            ConfigError: the run is not of collider events, or has no such sample.
+            DataError: a column is missing, or the numbers do not tell the events of the run apart.
+
+        """
+        self._of_events("their rows are not identified by run and event number")
+        from hepda.api import events as module
+
+        saved = self.scores
+        if sample is not None:
+            if sample not in self.config.samples:
+                raise ConfigError(f"{self.path}: has no sample {sample!r}.{nearest(sample, self.config.samples)}")
+            saved = saved[saved["sample"] == sample]
+        return module.joined(tuple(self.config.split.key), saved, frame)
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the tables of the report by name, as text with errors; all digits are in `metrics`."""
+        return {name: _frame(table) for name, table in self._read.tables().items()}
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Return the table that the terminal shows at the end of a run: a row for each model."""
+        import pandas as pd
+
+        table = self._read.kind.terminal(self.metrics)
+        return pd.DataFrame(table.rows, columns=list(table.head)).set_index(table.head[0])
+
+    @property
+    def conclusions(self) -> list[str]:
+        """Return the conclusions from the numbers, a sentence each."""
+        return self._read.kind.conclusions(self.metrics)
+
+    @property
+    def report(self) -> Path:
+        """Return the path of the report."""
+        return self.path / "report.html"
+
+    def _of_events(self, why: str) -> None:
+        if self.kind != "events":
+            raise ConfigError(f"{self.path}: is a run of {self.kind}, not of collider events; {why}.")
+
+    def __repr__(self) -> str:
+        fitted = ", fitted" if self.fit is not None else ""
+        head = f"<Run {self.name!r} of {self.kind} in {self.path}{fitted}>"
+        return f"{head}\n{self.summary.to_string()}"
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<li>{escape(line)}</li>" for line in self.conclusions)
+        return (
+            f"<p><b>{escape(self.name)}</b>, {escape(self.kind)}, <code>{escape(str(self.path))}</code>: "
+            f"{len(self.scores)} rows, {len(self.plot)} figures</p>{self.summary.to_html()}<ul>{said}</ul>"
+        )
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    """Return a table of the report as a frame of texts, indexed by its first column."""
+    import pandas as pd
+
+    rows = [[cell.text for cell in row] for row in table.rows]
+    return pd.DataFrame(rows, columns=list(table.head)).set_index(table.head[0])

@@ -1,0 +1,109 @@
+"""CSV, read by pyarrow: the first line has the names of the columns, each further line is an event.
+
+The text of a file is read once and completely, since nothing in it says where an event begins; Parquet, which
+`hepda` and pandas write, is smaller and is read in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepda.errors import SourceError
+from hepda.events.expressions.awkward_arrays import column_of
+from hepda.events.expressions.columns import Column, ValueProblem
+from hepda.events.files.protocol import Reader, opened, unique_names
+
+LARGEST = 2**31 - 1
+"""Bytes of text that pyarrow reads as one block, in which it finds the types of the columns."""
+
+
+class CsvFile:
+    """An open CSV file, which is its own reader; a file whose name has `.tsv` in it is separated by tabs."""
+
+    def __init__(self, path: str) -> None:
+        import pyarrow as pa
+        from pyarrow import csv
+
+        self._path = path
+        local = "://" not in path
+        if local and Path(path).stat().st_size >= LARGEST and not path.lower().endswith(".gz"):
+            raise SourceError(
+                f"{path}: is larger than {LARGEST / 1e9:.1f} GB; write it as Parquet, which is read in parts."
+            )
+        read = csv.ReadOptions(block_size=LARGEST, use_threads=False)
+        separator = "\t" if ".tsv" in Path(path.partition("?")[0]).name.lower() else ","
+        try:
+            self._table = opened(path, lambda source: csv.read_csv(source, read, csv.ParseOptions(delimiter=separator)))
+        except pa.ArrowInvalid as error:
+            raise SourceError(
+                f"{path}: cannot be read as CSV: {' '.join(str(error).split())}. Its first line must name the columns, "
+                "and every further line have as many values."
+            ) from error
+        names = unique_names([name.strip() for name in self._table.column_names])
+        kinds = [_numbers(kind) for kind in self._table.schema.types]
+        self._places = {name: i for i, (name, kind) in enumerate(zip(names, kinds, strict=True)) if kind is not None}
+        self._kinds = {name: kinds[place] for name, place in self._places.items()}
+        texts = [(name, kind) for name, kind in zip(names, self._table.schema.types, strict=True)]
+        self.unreadable = {name: f"holds {kind}" for name, kind in texts if name not in self._places}
+        self.entries = int(self._table.num_rows)
+        self.fields = tuple(self._places)
+
+    def trees(self) -> None:
+        """Return None: a CSV file is one table."""
+        return None  # noqa: RET501 - None is a value of the protocol
+
+    def reader(self, tree: str) -> Reader:
+        """Return the table."""
+        return self
+
+    def histograms(self) -> Sequence[str]:
+        """Return no names: there are no histograms in CSV."""
+        return ()
+
+    def histogram(self, name: str) -> Any:
+        """Raise SourceError: there are no histograms in CSV."""
+        raise SourceError(f"{self._path}: has no histogram {name!r}; a CSV file is one table of events.")
+
+    def close(self) -> None:
+        """Forget the table."""
+        self._table = self._table.slice(0, 0)
+
+    def is_list(self, field: str) -> bool:
+        """Return False: a value of CSV is one number."""
+        return False
+
+    def number_type(self, field: str) -> np.dtype[Any] | None:
+        """Return the type of the numbers of a column."""
+        return self._kinds[field]
+
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """Return no entries: everything is in memory."""
+        return ()
+
+    def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
+        """Return columns of the entries [start, stop); an empty value, NA and NaN are missing."""
+        import awkward as ak
+
+        stop = self.entries if stop is None else min(stop, self.entries)
+        result = {}
+        for field in fields:
+            array = ak.from_arrow(self._table.column(self._places[field]))[start : max(start, stop)]
+            try:
+                result[field] = column_of(ak.to_layout(array))
+            except ValueProblem as problem:
+                raise ValueProblem(f"{field!r} {problem}") from problem
+        return result
+
+
+def _numbers(kind: Any) -> np.dtype[Any] | None:
+    """Return numpy's type of Arrow's numbers; None for text, dates and columns without any value."""
+    import pyarrow.types as types
+
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        numbers: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+        return numbers
+    return None
