@@ -370,10 +370,10 @@ def compare(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    format_: Annotated[str, typer.Option("--format", help="latex, csv, text, workspace or onnx.")],
+    format_: Annotated[str, typer.Option("--format", help="latex, csv, text, hepdata, workspace, combine or onnx.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
 ) -> None:
-    """Write the tables of a run as LaTeX or CSV, its fits as pyhf workspaces, or its models as ONNX."""
+    """Write the tables, the figures or the models of a run, or its fits, in the format of another program."""
     from hepda import export as exports
 
     files = exports.export(run, format_, output)

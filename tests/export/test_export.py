@@ -8,12 +8,14 @@ import pytest
 
 from hepda import export
 from hepda.cli import main
+from hepda.evaluation.fits.fitting import workspace as pyhf_workspace
 from hepda.export.comma_separated import rows_of
 from hepda.export.finished_run import ExportedRun
 from hepda.export.latex import escaped, latex_table
 from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.run_directory import stamp, write_json, write_text
 from hepda.tabular import figures
+from tests.evaluation.fits.regions import one_bin
 from tests.tabular.factory import write_analysis
 
 
@@ -99,7 +101,8 @@ def fit_of(run: Path) -> dict[str, object]:
 def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["export", str(run), "--format", "workspace"]
     assert main(command) == 2 and "has no fit" in capsys.readouterr().err
-    workspace = {"channels": [], "observations": [], "measurements": [], "version": "1.0.0"}
+    one = one_bin(5.0, 50.0)
+    workspace = pyhf_workspace(one, one.total())
     try:
         write_json(run / "fit.json", fit_of(run))
         write_json(run / "workspace-trees_1.json", workspace)

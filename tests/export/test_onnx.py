@@ -28,6 +28,7 @@ from hepda.export.onnx.folds import fold
 from hepda.export.onnx.graph import FLOAT, INTEGER, OnnxGraph
 from hepda.export.onnx.layers import mlp as exported_mlp
 from hepda.export.onnx.model import exported_model, onnx_model
+from tests.export import cpp
 from tests.factory import several_classes, write_analysis
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -139,6 +140,50 @@ def test_the_score_of_a_file_is_that_of_the_fold_in_scores_parquet(run: Path) ->
     content = _fold_of_keys(3)
     found = outputs_of(content, {"run": events["run"].astype(np.int64), "event": events["event"].astype(np.int64)})
     np.testing.assert_array_equal(found["fold"][rows], saved.loc[key[rows], "fold"])
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cpp.compiled(tmp_path_factory.mktemp("cpp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["network", "flat", "pair", "xgb", "xgb_pair", "lgbm"])
+def test_a_program_in_c_plus_plus_has_the_scores(run: Path, program: Path, model: str) -> None:
+    path = folder_of(run) / f"{model}.onnx"
+    config = load_config(run / "config.yaml")
+    events = drawn_events(exported_model(model_specs(config)[model], dataset_spec(config), run), 3, seed=5)
+    found = outputs_of(path.read_bytes(), events.inputs)
+    for n in range(3):
+        arguments = [f"{name}={values[n]!r}" for name, values in events.inputs.items() if np.isfinite(values[n])]
+        arguments = [argument.replace("np.float32(", "").replace("np.int64(", "").rstrip(")") for argument in arguments]
+        for output in ("score", "average_score"):
+            result = cpp.run(program, path, output, *arguments)
+            assert result.returncode == 0, result.stderr
+            assert float(result.stdout) == pytest.approx(float(found[output][n]), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_program_in_c_plus_plus_refuses_what_it_does_not_know(run: Path, program: Path) -> None:
+    flat, sets = folder_of(run) / "flat.onnx", folder_of(run) / "deep.onnx"
+    for model, arguments, message in (
+        (flat, ["score", "run=1", "event=2", "hat=3"], "hat is no input of the model"),
+        (flat, ["score", "run=1"], "event identifies the event and is not given"),
+        (flat, ["scre", "run=1", "event=2"], "scre"),
+        (sets, ["score", "run=1", "event=2"], "jets is a set of objects"),
+        (folder_of(run) / "none.onnx", ["score"], "none.onnx"),
+    ):
+        result = cpp.run(program, model, *arguments)
+        assert result.returncode == 2 and message in result.stderr
+
+
+def test_xgboost_leaves_its_own_json_beside_the_run(run: Path) -> None:
+    import xgboost
+
+    files = sorted((run / "models" / "xgb_pair").glob("fold?-member0.json"))
+    assert len(files) == 3
+    booster = xgboost.Booster(model_file=str(files[0]))
+    assert booster.num_boosted_rounds() >= 1 and booster.num_features() == 3
 
 
 def _fold_of_keys(folds: int) -> bytes:

@@ -1,9 +1,7 @@
-"""The examples of docs/onnx.md, where ROOT or the C++ interface of onnxruntime is installed."""
+"""The example with RDataFrame of docs/onnx.md, where ROOT is installed; that in C++ is tested with exported models."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -21,8 +19,6 @@ from hepda.export.onnx.layers import mlp as exported_mlp
 
 pytest.importorskip("onnxruntime")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "onnx"
-ONNXRUNTIME = Path(os.environ.get("ONNXRUNTIME", "/usr"))
-HEADER = next(ONNXRUNTIME.glob("include/**/onnxruntime_cxx_api.h"), None)
 
 
 @pytest.fixture
@@ -70,15 +66,3 @@ def test_friends_of_rdataframe_have_the_scores(model: Path, tmp_path: Path) -> N
     ht, met = (events[name].astype(np.float32) for name in ("ht", "met"))
     np.testing.assert_allclose(friends["score"], scores(model, ht, met, events["event"]), rtol=1e-6)
     assert list(friends["event"]) == list(range(50)) and set(friends["fold"]) == {0, 1}
-
-
-@pytest.mark.skipif(HEADER is None or shutil.which("g++") is None, reason="no C++ interface of onnxruntime")
-def test_the_example_in_c_plus_plus_has_the_score(model: Path, tmp_path: Path) -> None:
-    assert HEADER is not None
-    library = ["-L", str(ONNXRUNTIME / "lib"), f"-Wl,-rpath,{ONNXRUNTIME / 'lib'}", "-lonnxruntime"]
-    command = ["g++", "-std=c++17", str(EXAMPLES / "score.cpp"), "-I", str(HEADER.parent), *library]
-    subprocess.run([*command, "-o", str(tmp_path / "score")], check=True, timeout=300)
-    arguments = ["score", "ht=0.3", "met=0.7", "run=1", "event=5"]
-    text = subprocess.run([str(tmp_path / "score"), str(model), *arguments], check=True, capture_output=True, text=True)
-    expected = scores(model, np.float32([0.3]), np.float32([0.7]), np.array([5]))
-    assert float(text.stdout) == pytest.approx(float(expected[0]), rel=1e-5)
