@@ -27,6 +27,7 @@ from hepda.events.expressions.columns import (
     slice_lists,
 )
 from hepda.events.expressions.functions import FUNCTIONS, add_vectors
+from hepda.events.expressions.guards import is_has
 from hepda.events.expressions.lists import conjunction, disjunction, elementwise, exclusive, negation
 from hepda.events.expressions.parser import CONSTANTS, Expression, constant_integer, dotted_name
 from hepda.events.expressions.user_functions import find_function
@@ -236,6 +237,8 @@ class _Walk:
         if isinstance(node, ast.Subscript):
             return self._subscript(node)
         if isinstance(node, ast.Call):
+            if is_has(node):
+                raise ValueProblem("asks for a branch of a file; there is no file of events here")
             function = find_function(str(dotted_name(node.func)))
             if function is not None:
                 arguments = [self.visit(argument) for argument in node.args]

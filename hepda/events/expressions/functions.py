@@ -20,6 +20,7 @@ from hepda.events.expressions.columns import (
     wrap,
 )
 from hepda.events.expressions.combinations import vectors_of
+from hepda.events.expressions.guards import HAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ def _table() -> dict[str, Function]:
     for name in ("where", "ifelse"):
         add(name, "condition, yes, no", lists.where)
     add("is_missing", "x", lists.is_missing)
+    add(HAS, "branch", _of_file)
     add("default", "x, value", lists.default)
     add("sum", "list", lists.total)
     add("count", "list", lists.count)
@@ -203,6 +205,11 @@ def _add_vectors(add: Callable[..., None]) -> None:
     add("sphericity", "vectors, power", _shape(kinematics.sphericity), optional=1)
     add("aplanarity", "vectors, power", _shape(kinematics.aplanarity), optional=1)
     add("fox_wolfram", "vectors, order", _moment)
+
+
+def _of_file(_: Value) -> Value:
+    """Stand in the table for has(), which is decided for each file before anything is evaluated: see `guards`."""
+    raise ValueProblem("asks for a branch of a file; there is no file of events here")
 
 
 def _pair_mean(quantity: str, *, root: bool) -> Callable[[Value], Column]:
