@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hepda.config.documents import with_absolute_paths
 from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest, nearest_file
 
@@ -95,7 +96,7 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make paths of samples, of tables and of folders of images or sound absolute in place.
+    """Make paths of samples, of tables, in expressions, and of folders of images or sound absolute in place.
 
     Relative paths are relative to `folder`, `$NAME` is replaced from the environment, and URLs stay as they are.
 
@@ -113,6 +114,7 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         expanded = Path(path).expanduser()
         return str(expanded if expanded.is_absolute() else Path(_normalised(folder / expanded)))
 
+    data |= with_absolute_paths(data, partial(absolute, where="an expression"))
     for side in ("source", "target"):  # of images
         section = data.get(side)
         if isinstance(section, dict):

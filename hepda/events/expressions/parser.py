@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 from hepda.errors import ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
+from hepda.events.expressions.columns import ValueProblem
+from hepda.events.expressions.functions import Function
 from hepda.events.expressions.guards import HAS, fold, guarded_name, is_has
 from hepda.events.expressions.user_functions import find_function, function_names
 
@@ -188,8 +190,35 @@ class _Checker:
             return
         if is_condition(node.args[0]) if node.args else False:
             self._of_condition(str(name), node)
-        for argument in node.args:
-            self.check(argument, depth + 1)
+        written = [self._written(function, number, argument) for number, argument in enumerate(node.args)]
+        for argument, value in zip(node.args, written, strict=True):
+            if not isinstance(value, str | tuple):
+                self.check(argument, depth + 1)
+        if function.check is not None:
+            try:
+                function.check(*written)
+            except ValueProblem as problem:
+                raise self.fail(node, f"{name}() {problem}.") from problem
+
+    def _written(self, function: Function, number: int, node: ast.expr) -> str | float | tuple[float, ...] | None:
+        """Return an argument that is written out: text, a number or a list of numbers; None for any other.
+
+        Raises:
+            ExpressionError: it is not what the function takes in this place.
+
+        """
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and function.texts:
+            return node.value
+        if number < function.needed_texts:
+            raise self.fail(node, f"is given as text in quotes: {function.usage}.")
+        if number not in function.lists:
+            return plain_number(node)
+        numbers = [plain_number(part) for part in node.elts] if isinstance(node, ast.List) else []
+        listed = tuple(value for value in numbers if value is not None)
+        if not numbers or len(listed) < len(numbers):
+            raise self.fail(node, f"is a list of plain numbers, as in [20, 50, 100]: {function.usage}.")
+        self.nodes += len(listed)
+        return listed
 
     def _guard(self, node: ast.Call) -> None:
         """Take the branch that has() names: it is not needed, because the file may lack it."""
@@ -302,6 +331,16 @@ def constant_integer(node: ast.AST) -> int | None:
         return None if value is None else -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Constant) and type(node.value) is int and abs(node.value) < 2**31:
         return node.value
+    return None
+
+
+def plain_number(node: ast.AST) -> float | None:
+    """Return the number that the node spells, sign included, else None."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = plain_number(node.operand)
+        return None if value is None else -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return float(node.value)
     return None
 
 
