@@ -138,11 +138,17 @@ def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict
     """Return a sample, or its truth, with absolute paths."""
     result = dict(section)
     if "files" in result:
-        files = result["files"]
-        result["files"] = [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
+        result["files"] = _absolute_files(result["files"], absolute)
     if isinstance(result.get("truth"), dict):
         result["truth"] = _with_files(result["truth"], absolute)
     return result
+
+
+def _absolute_files(files: Any, absolute: Callable[[Any], Any]) -> Any:
+    """Return absolute paths for one path, a list of them, or either of these for each era."""
+    if isinstance(files, dict):
+        return {era: _absolute_files(of_era, absolute) for era, of_era in files.items()}
+    return [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
 
 
 def _environment_variable(name: str, where: str) -> str:
