@@ -103,3 +103,28 @@ def test_weights_and_selections_of_analysts_on_events_of_cms(tmp_path: Path) -> 
     expected = np.asarray(events.genWeight, float) * np.where(top < 100, 1.2, 0.8) * jets * factor.factor
     assert 5 < len(expected) < 33
     np.testing.assert_allclose(np.concatenate([part.weight for part in rows]), expected)
+
+
+def test_eras_of_real_events_are_normalised_each_by_its_own_sum_of_weights(tmp_path: Path) -> None:
+    """Two files of CMS as the files of two eras; the whole sample is not normalised by the sum of both."""
+    names = ("nanoAOD_2015_CMS_Open_Data_ttbar", "cmsopendata2015_ttbar_19980_NANOAOD_RNTupleImporter_rntuple_v1-0-0-1")
+    if not all((DATA / f"{name}.root").is_file() for name in names):
+        pytest.skip("HEPDA_DATA has no files of CMS")
+    (tmp_path / "analysis.yaml").write_text((REPOSITORY_CONFIGS / "nanoaod.yaml").read_text())
+    files = ", ".join(f"{era}: $HEPDA_DATA/events/{name}.root" for era, name in zip((2015, 2016), names, strict=True))
+    (tmp_path / "eras.yaml").write_text(
+        "include: analysis.yaml\n"
+        "luminosity: {2015: 1.0e-5, 2016: 3.0e-5}\n"
+        f"samples:\n  ttlight: {{files: {{{files}}}}}\n"
+        "systematics:\n  lumi: {kind: norm, value: {2015: 0.02, 2016: 0.03}, samples: ttlight}\n"
+    )
+    config = load_config(tmp_path / "eras.yaml")
+    spec = dataset_spec(config)
+    plan = make_plan(spec)
+    for era, name, luminosity in zip((2015, 2016), names, (1e-5, 3e-5), strict=True):
+        files_of_era = open_inputs(spec, plan, f"ttlight_{era}", Skips(spec))
+        with uproot.open(DATA / f"{name}.root") as file:
+            total = float(np.sum(np.asarray(file["Events"].arrays(["genWeight"]).genWeight, float)))
+        found = normalisation_of(spec, f"ttlight_{era}", [file.metadata for file in files_of_era])
+        assert found.factor == pytest.approx(luminosity * 1000 * 831.8 / total)
+    assert spec.systematics.varied_samples("lumi_2016") == ("ttlight_2016",)
