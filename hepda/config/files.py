@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hepda.config.documents import with_absolute_paths
 from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest, nearest_file
 
@@ -95,7 +96,7 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make paths of samples, of tables and of folders of images or sound absolute in place.
+    """Make paths of samples, of tables, in expressions, and of folders of images or sound absolute in place.
 
     Relative paths are relative to `folder`, `$NAME` is replaced from the environment, and URLs stay as they are.
 
@@ -113,6 +114,7 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         expanded = Path(path).expanduser()
         return str(expanded if expanded.is_absolute() else Path(_normalised(folder / expanded)))
 
+    data |= with_absolute_paths(data, partial(absolute, where="an expression"))
     for side in ("source", "target"):  # of images
         section = data.get(side)
         if isinstance(section, dict):
@@ -136,11 +138,17 @@ def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict
     """Return a sample, or its truth, with absolute paths."""
     result = dict(section)
     if "files" in result:
-        files = result["files"]
-        result["files"] = [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
+        result["files"] = _absolute_files(result["files"], absolute)
     if isinstance(result.get("truth"), dict):
         result["truth"] = _with_files(result["truth"], absolute)
     return result
+
+
+def _absolute_files(files: Any, absolute: Callable[[Any], Any]) -> Any:
+    """Return absolute paths for one path, a list of them, or either of these for each era."""
+    if isinstance(files, dict):
+        return {era: _absolute_files(of_era, absolute) for era, of_era in files.items()}
+    return [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
 
 
 def _environment_variable(name: str, where: str) -> str:

@@ -12,6 +12,9 @@ from hepda.errors import ConfigError
 MAX_BYTES = 1_000_000
 MAX_NODES = 50_000
 MAX_DEPTH = 50
+_TEXT = "tag:yaml.org,2002:str"
+_YEAR = re.compile(r"(?:19|20)\d\d")
+"""Keys that are text without quotes although they are numbers: the years that eras are named after."""
 
 Lines = dict[tuple[str, ...], int | str]
 """Origin of each key: its line, `12 of other.yaml`, or `--set` for a key of the command line."""
@@ -128,7 +131,9 @@ def _check_keys(node: yaml.Node, path: tuple[str, ...], lines: Lines, where: str
         line = key.start_mark.line + 1
         if key.tag == "tag:yaml.org,2002:merge":
             continue
-        if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+        if isinstance(key, yaml.ScalarNode) and _YEAR.fullmatch(key.value):
+            key.tag = _TEXT
+        if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
             raise ConfigError(f"{where}: line {line}: the key {key.value!r} is not text; put it in quotes.")
         if key.value in seen:
             dotted = ".".join((*path, key.value))

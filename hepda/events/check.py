@@ -20,6 +20,7 @@ from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
 from hepda.events.check_collections import ObjectCount, object_counts
+from hepda.events.check_guards import absent_branches
 from hepda.events.check_yields import RegionYields, region_yields
 from hepda.events.dataset.checks import evaluation_problems
 from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
@@ -132,6 +133,9 @@ def _checked(config: AnalysisConfig, progress: Progress, every_file: bool) -> Ch
     inputs = _opened(opened, plan, result)
     if result.problems:
         return result
+    notes, warnings = absent_branches(plan, inputs)
+    result.notes.extend(notes)
+    result.warnings.extend(warnings)
     try:
         inspect(opened)  # checks that need all samples: plots, systematics
         with TemporaryDirectory(prefix="hepda-check-") as folder:  # the events of all files may exceed the memory
@@ -237,7 +241,9 @@ def _cut_flow(
     sums, faults = np.zeros((len(cuts) + 1, 3)), Faults()
     for file in files:
         # Columns are floats, which cannot hold flag bits above 2^53 exactly, so the result of each cut is stored.
-        conditions = {f"cut {i}": parse(f"({cut.text}) != 0", cut.what) for i, cut in enumerate(cuts)}
+        conditions = {
+            f"cut {i}": parse(f"({cut.text}) != 0", cut.what).in_file(file.branches) for i, cut in enumerate(cuts)
+        }
         cut_plan = _lean(file, conditions, plan, name)
         reader = ChunkReader(name, file.plan.variables, cut_plan, factor, 0.0, spec.split.key, faults, {})
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda.config.events.eras import process_name
 from hepda.events.dataset.regions import selected
 from hepda.events.dataset.samples import effective_number
 from hepda.events.domains.spec import Domains
@@ -100,7 +101,7 @@ def _processes(spec: DatasetSpec, nominal: str) -> dict[str, tuple[str, ...]]:
     groups: dict[str, tuple[str, ...]] = {}
     for name, sample in spec.samples.items():
         if sample.domain == nominal and sample.class_ is not None:
-            process = sample.process or stitched.get(name, name)
+            process = process_name(name, sample, stitched.get(name))
             groups[process] = (*groups.get(process, ()), name)
     return groups
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepda.config import AnyConfig, load_any, resolved_yaml
+from hepda.config.documents import document_hashes
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, RunContext, kind_of
 from hepda.runtime import exchange, figures, fingerprint, looks, run_directory
@@ -173,6 +174,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         "inputs": inputs,
         "training": {result.name: result.about for result in results},
         "files": kind.files(),
+        "documents": document_hashes(config.model_dump(mode="json")),
         "sha256": hashes_of(new),
         "data": {"made_of": kind.made_of(), "parts": contents},
     }

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
+from hepda.config.events.eras import FilesByEra, PositiveByEra, TextByEra, with_eras
 from hepda.config.events.fit import FitConfig
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.events.systematics import SystematicConfig
@@ -43,10 +44,14 @@ class TruthConfig(Section):
 
 
 class SampleConfig(Section):
-    """One process of one domain: its files and how it is normalised. Without a class it is data."""
+    """One process of one domain: its files and how it is normalised. Without a class it is data.
 
-    files: Strings
-    """Paths, globs or URLs, relative to the analysis file."""
+    Files, cross section, k factor, filter efficiency, sum of weights, weight and selection may be given by era,
+    `{2016: ..., 2017: ...}`, if `luminosity` of the analysis is: it is then one sample for each era.
+    """
+
+    files: FilesByEra
+    """Paths, globs or URLs, relative to the analysis file; or those of each era."""
     class_: Identifier | None = Field(default=None, alias="class")
     """The class of the events: any name, signal and background or several (ttH, ttb, ttc, ttlight); null for data,
     whose weight is 1. Which classes are signal: `signal` of the analysis."""
@@ -55,22 +60,24 @@ class SampleConfig(Section):
     process: Name | None = None
     """The physics process, in any domain: domains are compared by processes that both have. null: from the names
     (`ttjets_alt` is the counterpart of `ttjets`)."""
-    cross_section: Positive | None = None
+    cross_section: PositiveByEra | None = None
     """In pb, branching fractions included; null: from the files (see `normalisation`)."""
-    k_factor: Positive = 1.0
-    """Correction of the cross section to a higher order."""
-    filter_efficiency: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    k_factor: PositiveByEra = 1.0
+    """Correction of the cross section to a higher order; one that depends on a branch is a part of `weight`."""
+    filter_efficiency: Annotated[PositiveByEra, Field(le=1.0)] = 1.0
     """Of the generator's filter."""
     scale: Positive = 1.0
     """A stated enhancement of the yield; 1 is the prediction of the theory."""
-    sum_of_weights: Positive | Literal["file"] = "file"
+    sum_of_weights: PositiveByEra | Literal["file"] = "file"
     """Of all generated events before any selection; `file`: summed over the sample's files."""
     use: Literal["train", "evaluate"] = "train"
     """`evaluate`: no model ever trains on it."""
-    weight: Expression | None = None
+    weight: TextByEra | None = None
     """Replaces the analysis's weight expression for this sample."""
     luminosity: Positive | None = None
     """Replaces the analysis's luminosity for this sample, in 1/fb: that of its era."""
+    era: Name | None = None
+    """The era that it is of; set for samples whose `files` are given by era."""
     normalisation: NormalisationConfig | None = None
     """Replaces the analysis's normalisation for this sample."""
     tree: str | None = None
@@ -79,7 +86,7 @@ class SampleConfig(Section):
     """Further names of branches: `jet_pt: Jet_pt_nom` makes jet_pt a name in the expressions of this sample."""
     variables: dict[Identifier, Expression] = Field(default_factory=dict)
     """Replace or add to the analysis's variables for this sample."""
-    selection: Expression | None = None
+    selection: TextByEra | None = None
     """Taken besides the analysis's selection: the part of the files that is this sample."""
     truth: TruthConfig | None = None
     """Of pseudo-data: what contains their classes, so that the closure can scale their signal and their processes can
@@ -180,8 +187,11 @@ class AnalysisConfig(BaseConfig):
     """Of the analysis: run directory, figures and report are named after it."""
     kind: Literal["events"] = "events"
     """Of the data: events of collisions."""
-    luminosity: Positive
-    """Integrated, in 1/fb."""
+    luminosity: PositiveByEra
+    """Integrated, in 1/fb: one number, or that of each era, `{2016: 36.3, 2017: 41.5}`, of which the sum is used
+    wherever all events are taken together."""
+    eras: dict[Name, Positive] = Field(default_factory=dict)
+    """The eras and their luminosities, in 1/fb; set from `luminosity`."""
     luminosity_label: str | None = None
     """How figures write it; null: from `luminosity`."""
     tree: str | None = None
@@ -252,6 +262,12 @@ class AnalysisConfig(BaseConfig):
         if data.get("seed", training["seed"]) != training["seed"]:
             raise ValueError("seed: differs from training.seed; give one of them.")
         return {**data, "training": without_seed, "seed": training["seed"]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sample_for_each_era(cls, data: Any) -> Any:
+        """Make one sample for each era of those whose files are given by era."""
+        return with_eras(data) if isinstance(data, dict) else data
 
     def problems(self) -> list[str]:
         """Return the problems that involve several sections."""

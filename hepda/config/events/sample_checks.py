@@ -91,4 +91,14 @@ def stitched(config: AnalysisConfig) -> Iterator[str]:
             yield f"{path}: its samples differ in class, domain or luminosity; they cannot be one process."
 
 
-CHECKS = (data, truths, normalisations, stitched)
+def eras(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for each sample of an era that the analysis does not have."""
+    for name, sample in config.samples.items():
+        if sample.era is not None and sample.era not in config.eras:
+            yield unknown(f"samples.{name}.era", sample.era, "era of `luminosity`", config.eras)
+    for name, section in config.systematics.items():
+        if section.eras is not None or not section.correlated.eras:  # with eras they are replaced by samples
+            yield f"systematics.{name}: the analysis has no eras; give `luminosity` by era, or remove them here."
+
+
+CHECKS = (data, eras, truths, normalisations, stitched)

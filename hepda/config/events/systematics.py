@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from hepda.config.events.eras import PositiveByEra, process_name
 from hepda.config.problems import duplicates, unknown
-from hepda.config.section import Expression, Name, Names, Positive, Section
+from hepda.config.section import Expression, Name, Names, Section
 
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
@@ -26,6 +27,8 @@ class CorrelatedConfig(Section):
     """false: a parameter a process, `<name>_<process>`."""
     regions: bool = True
     """false: a parameter a region, `<name>_<region>`."""
+    eras: bool = True
+    """false: a systematic of its own for each era, `<name>_<era>`, which acts on the samples of the era."""
 
 
 class Systematic(Section):
@@ -33,6 +36,8 @@ class Systematic(Section):
 
     samples: Names | None = None
     """Simulated samples of the nominal domain that it acts on; null: all of them."""
+    eras: Names | None = None
+    """Eras whose samples it acts on; null: all eras."""
     correlated: CorrelatedConfig = CorrelatedConfig()
     """Whether processes and regions share the parameter."""
     label: str | None = None
@@ -79,8 +84,9 @@ class NormSystematic(Systematic):
 
     kind: Literal["norm"]
     """Another rate."""
-    value: Positive
-    """One standard deviation, relative."""
+    value: PositiveByEra
+    """One standard deviation, relative; or that of each era, `{2016: 0.012, 2017: 0.023}`, which makes a systematic of
+    its own of each, `<name>_<era>`."""
 
 
 class FreeSystematic(Systematic):
@@ -125,8 +131,8 @@ def parts_of(section: Systematic) -> tuple[str, ...]:
 def process_of(config: AnalysisConfig, sample: str) -> str:
     """Return the process of a sample: declared, or its group of stitched samples, or the sample itself."""
     section = config.samples[sample]
-    group = next((group for group, members in config.stitched.items() if sample in members), sample)
-    return section.process or group
+    group = next((group for group, members in config.stitched.items() if sample in members), None)
+    return process_name(sample, section, group)
 
 
 def template_samples(config: AnalysisConfig) -> tuple[str, ...]:

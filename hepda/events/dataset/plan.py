@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hepda.config.events.systematics import WeightSystematic
 from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
 from hepda.events.expressions.collections import CollectionPlan
+from hepda.events.expressions.guards import only_guards
 from hepda.events.expressions.parser import (
     CONSTANTS,
     Expression,
@@ -38,6 +39,16 @@ class DomainPlan:
     selection: Expression | None
     weight: Expression | None
 
+    @property
+    def expressions(self) -> list[Expression]:
+        """Return what is evaluated."""
+        return [expression for expression in (self.selection, self.weight) if expression is not None]
+
+    def in_file(self, branches: Collection[str]) -> DomainPlan:
+        """Return the plan for a file with these branches: every has() is decided."""
+        selection, weight = _in_file(self.selection, branches), _in_file(self.weight, branches)
+        return replace(self, selection=selection, weight=weight)
+
 
 @dataclass(frozen=True, slots=True)
 class RegionPlan:
@@ -51,6 +62,11 @@ class RegionPlan:
     def expressions(self) -> list[Expression]:
         """Return what is evaluated."""
         return [expression for expression in (self.selection, self.variable) if expression is not None]
+
+    def in_file(self, branches: Collection[str]) -> RegionPlan:
+        """Return the plan for a file with these branches: every has() is decided."""
+        selection, variable = _in_file(self.selection, branches), _in_file(self.variable, branches)
+        return replace(self, selection=selection, variable=variable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,34 @@ class SamplePlan:
     variables: dict[str, Expression]
     collections: Mapping[str, CollectionPlan] = field(default_factory=dict)
     regions: tuple[RegionPlan, ...] = ()
+
+    @property
+    def expressions(self) -> list[Expression]:
+        """Return everything that is evaluated on the events, but for the variables."""
+        weights = [] if self.weight is None else [self.weight]
+        of_domains = [e for domain in self.domains.values() for e in domain.expressions]
+        of_regions = [e for region in self.regions for e in region.expressions]
+        objects = [feature for collection in self.collections.values() for feature in collection.features.values()]
+        own = [*self.features, *objects, *self.cuts, *weights]
+        return [*own, *of_domains, *of_regions, *self.columns.values()]
+
+    def in_file(self, branches: Collection[str]) -> SamplePlan:
+        """Return the plan for a file with these branches: every has() is decided."""
+        return replace(
+            self,
+            features=tuple(feature.in_file(branches) for feature in self.features),
+            cuts=tuple(cut.in_file(branches) for cut in self.cuts),
+            weight=_in_file(self.weight, branches),
+            columns={name: column.in_file(branches) for name, column in self.columns.items()},
+            domains={name: domain.in_file(branches) for name, domain in self.domains.items()},
+            variables={name: variable.in_file(branches) for name, variable in self.variables.items()},
+            collections={name: collection.in_file(branches) for name, collection in self.collections.items()},
+            regions=tuple(region.in_file(branches) for region in self.regions),
+        )
+
+
+def _in_file(expression: Expression | None, branches: Collection[str]) -> Expression | None:
+    return None if expression is None else expression.in_file(branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +138,17 @@ class ReadingPlan:
         """Return what models read: the features, and those of the objects of collections."""
         objects = (feature for collection in self.collections.values() for feature in collection.features.values())
         return [*self.features, *objects]
+
+    @property
+    def guards(self) -> frozenset[str]:
+        """Return the branches that has() asks for, in any expression about the events."""
+        of_domains = [e for pair in self.domains.values() for e in pair if e is not None]
+        of_regions = [e for region in self.regions for e in region.expressions]
+        own = [e for part in self.own_variables.values() for e in part.values()]
+        cuts = [*self.cuts, *(cut for part in self.own_cuts.values() for cut in part)]
+        others = [*self.variables.values(), *self.weights.values(), *self.columns.values()]
+        every = [*self.inputs, *own, *cuts, *others, *of_domains, *of_regions]
+        return frozenset[str]().union(*(expression.guards for expression in every))
 
     def variables_of(self, name: str) -> dict[str, Expression]:
         """Return the variables of a sample: the analysis's, replaced by its own where it has them."""
@@ -127,7 +182,7 @@ class ReadingPlan:
         domains = self._domains_of(name)
         variables, cuts = self.variables_of(name), self.cuts_of(name)
         needed = [*self.inputs, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
-        of_domains = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
+        of_domains = [expression for domain in domains.values() for expression in domain.expressions]
         check_names(needed, variables, branches, path, refused)
         of_regions = [expression for region in self.regions for expression in region.expressions]
         check_names([*of_domains, *of_regions], variables, {*branches, PHYSICAL}, path, refused)
@@ -135,28 +190,21 @@ class ReadingPlan:
         check_names(columns.values(), variables, {*branches, PHYSICAL}, path, refused)
         for column, expression in self.columns.items():
             available = {*branches, PHYSICAL}
-            if needed_names([expression], variables) <= available or not sample.is_data:
+            of_file = {variable: value.in_file(branches) for variable, value in variables.items()}
+            if needed_names([expression.in_file(branches)], of_file) <= available or not sample.is_data:
                 check_names([expression], variables, available, path, refused)
                 columns[column] = expression
-        names = needed_names([*needed, *of_domains, *of_regions, *columns.values()], variables)
+        plan = SamplePlan(
+            self.features, cuts, weight, columns, domains, (), variables, self.collections, self.regions
+        ).in_file(branches)
+        names = needed_names([*plan.expressions, *self.stitched_to(name).values()], plan.variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
             raise ExpressionError(
                 f"{path} has a branch {PHYSICAL!r}, and in expressions that is the physical weight. Give the branch "
                 f"another name in samples.{name}.aliases (own_{PHYSICAL}: {PHYSICAL}), which means the branch; "
                 f"{PHYSICAL!r} is the weight then."
             )
-        names -= {PHYSICAL}
-        return SamplePlan(
-            self.features,
-            cuts,
-            weight,
-            columns,
-            domains,
-            tuple(sorted(names)),
-            variables,
-            self.collections,
-            self.regions,
-        )
+        return replace(plan, branches=tuple(sorted(names - {PHYSICAL})))
 
     def _varied_weights(self, name: str) -> dict[str, Expression]:
         """Return the factors on the weights of a sample that weight variations give, by `variation:<name>`."""
@@ -213,19 +261,20 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
         selection = parse(section.selection, f"{where}.selection") if section.selection else None
         weight = None if section.weight.strip() == PHYSICAL else parse(section.weight, f"{where}.weight")
         domains[model] = (selection, weight)
+    own_variables = {
+        name: {variable: parse(text, f"samples.{name}.variables.{variable}") for variable, text in s.variables.items()}
+        for name, s in spec.samples.items()
+    }
     plan = ReadingPlan(
         spec=spec,
         variables=variables,
-        own_variables={
-            name: {
-                variable: parse(text, f"samples.{name}.variables.{variable}")
-                for variable, text in sample.variables.items()
-            }
-            for name, sample in spec.samples.items()
-        },
+        own_variables=own_variables,
         features=features,
-        cuts=cuts_of(spec.selection),
-        own_cuts={name: cuts_of(s.selection, f"samples.{name}.selection") for name, s in spec.samples.items()},
+        cuts=cuts_of(spec.selection, variables=variables),
+        own_cuts={
+            name: cuts_of(s.selection, f"samples.{name}.selection", variables | own_variables[name])
+            for name, s in spec.samples.items()
+        },
         weights=weights,
         stitched={
             group: {name: parse(text, f"stitched.{group}.{name}") for name, text in members.items()}
@@ -245,6 +294,10 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
         },
         regions=tuple(_region_plan(region) for region in spec.regions.values()),
     )
+    for cover in (cover for group in plan.stitched.values() for cover in group.values() if cover.guards):
+        raise ExpressionError(
+            f"{cover.what} ({cover.text}): has() cannot be used here: what a sample covers is the same for all files."
+        )
     for name in spec.samples:  # circular definitions are refused even where nothing uses them
         every = plan.variables_of(name)
         needed_names(every.values(), every)
@@ -280,8 +333,19 @@ def check_plots(spec: DatasetSpec, branches: Collection[str]) -> None:
             raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, names)}")
 
 
-def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression, ...]:
-    """Return the parts of a selection that are joined by `&` or `and`, for the cut flow."""
+def cuts_of(
+    selection: str | None, what: str = "selection", variables: Mapping[str, Expression] | None = None
+) -> tuple[Expression, ...]:
+    """Return the parts of a selection that are joined by `&` or `and`, for the cut flow.
+
+    What has() guards stays with it: `has(HLT_b) & HLT_b` is one cut.
+
+    Args:
+        selection: the text; None: no cuts.
+        what: its name in messages.
+        variables: parsed variables by name, through which parts need branches.
+
+    """
     if selection is None:
         return ()
     expression = parse(selection, what)
@@ -299,4 +363,20 @@ def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression,
             parts.append(node)
 
     split(expression.tree)
-    return tuple(parse(ast.get_source_segment(expression.text, part) or expression.text, what) for part in parts)
+    cuts = [parse(ast.get_source_segment(expression.text, part) or expression.text, what) for part in parts]
+    return _guarded_together(cuts, what, variables or {})
+
+
+def _guarded_together(
+    cuts: Sequence[Expression], what: str, variables: Mapping[str, Expression]
+) -> tuple[Expression, ...]:
+    """Return the cuts, with those that only has() makes safe joined to it, in the place of the first of them."""
+    guards = frozenset[str]().union(*(cut.guards for cut in cuts if only_guards(cut.tree)))
+    if not guards:
+        return tuple(cuts)
+    needs = {n: needed_names([cut], variables) for n, cut in enumerate(cuts)}
+    joined = [n for n, cut in enumerate(cuts) if only_guards(cut.tree) or needs[n] & guards]
+    text = " & ".join(cuts[n].text if only_guards(cuts[n].tree) else f"({cuts[n].text})" for n in joined)
+    alone = [cut for n, cut in enumerate(cuts) if n not in joined]
+    before = sum(n < joined[0] for n in range(len(cuts)) if n not in joined)
+    return (*alone[:before], parse(text, what), *alone[before:])

@@ -251,6 +251,7 @@ def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, 
 
     """
     check_names([expression], variables, tree.names, tree.path, tree.refused)
+    expression = expression.in_file(tree.names)
     names = sorted(needed_names([expression], variables))
     total = 0.0
     for start in range(0, tree.entries, SPAN):

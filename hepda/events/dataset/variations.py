@@ -89,13 +89,14 @@ def read_factors(
     for file in files:
         original = file.plan
         weights = [] if original.weight is None else [original.weight]
-        expressions = [*original.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
+        of_file = {name: factor.in_file(file.branches) for name, factor in factors.items()}
+        expressions = [*original.cuts, *weights, *plan.stitched_to(sample).values(), *of_file.values()]
         branches = tuple(sorted(needed_names(expressions, original.variables) - {PHYSICAL}))
         factor_files.append(
             replace(
                 file,
                 plan=replace(
-                    original, features=(), columns=factors, domains={}, branches=branches, collections={}, regions=()
+                    original, features=(), columns=of_file, domains={}, branches=branches, collections={}, regions=()
                 ),
             )
         )

@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from hepda.config import SampleConfig
+from hepda.config.events.eras import process_name
 from hepda.events.specs import Classes
 from hepda.events.specs import ClassName as ClassName
 
@@ -166,7 +167,7 @@ def _processes(layout: SampleLayout, domain: str, class_name: ClassName) -> Iter
     groups: dict[tuple[str, bool, str], list[str]] = {}
     for name, sample in layout.samples.items():
         if sample.domain == domain and layout.classes.side_of(name) == class_name:
-            process = sample.process or stitched.get(name, name)
+            process = process_name(name, sample, stitched.get(name))
             groups.setdefault((process, sample.process is not None, str(sample.class_)), []).append(name)
     for group, samples in groups.items():
         yield _Process(*group, tuple(samples))

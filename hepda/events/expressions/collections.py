@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,11 @@ class CollectionPlan:
     def columns(self) -> int:
         """Number of columns of an event: the number of its objects, and the features of each."""
         return 1 + (self.most or 1) * len(self.features)
+
+    def in_file(self, branches: Collection[str]) -> CollectionPlan:
+        """Return the plan for a file with these branches: every has() is decided."""
+        features = {name: feature.in_file(branches) for name, feature in self.features.items()}
+        return CollectionPlan(self.most, features)
 
 
 @dataclass(frozen=True, slots=True)

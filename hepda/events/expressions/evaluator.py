@@ -27,8 +27,9 @@ from hepda.events.expressions.columns import (
     slice_lists,
 )
 from hepda.events.expressions.functions import FUNCTIONS, add_vectors
+from hepda.events.expressions.guards import is_has
 from hepda.events.expressions.lists import conjunction, disjunction, elementwise, exclusive, negation
-from hepda.events.expressions.parser import CONSTANTS, Expression, constant_integer, dotted_name
+from hepda.events.expressions.parser import CONSTANTS, Expression, constant_integer, dotted_name, plain_number
 from hepda.events.expressions.user_functions import find_function
 
 _BINARY: dict[type[ast.operator], exact_integers.Operation] = {
@@ -236,10 +237,14 @@ class _Walk:
         if isinstance(node, ast.Subscript):
             return self._subscript(node)
         if isinstance(node, ast.Call):
+            if is_has(node):
+                raise ValueProblem("asks for a branch of a file; there is no file of events here")
             function = find_function(str(dotted_name(node.func)))
             if function is not None:
-                arguments = [self.visit(argument) for argument in node.args]
-                return self.evaluator.without_absent(node, arguments, function.compute(*arguments))
+                written = [_written(argument) for argument in node.args]
+                values = {n: self.visit(node.args[n]) for n, text in enumerate(written) if text is None}
+                arguments = [values.get(n, text) for n, text in enumerate(written)]
+                return self.evaluator.without_absent(node, [*values.values()], function.compute(*arguments))
         raise ValueProblem(f"{type(node).__name__} is not allowed in an expression")
 
     def _name(self, node: ast.expr) -> Value:
@@ -320,6 +325,13 @@ class _Walk:
         if position is not None:
             return pick(value, position)
         return _by_column(value, self.visit(node.slice))
+
+
+def _written(node: ast.expr) -> str | tuple[float | None, ...] | None:
+    """Return an argument that is text or a list of plain numbers, which the parser has checked; None for any other."""
+    if isinstance(node, ast.List):
+        return tuple(plain_number(part) for part in node.elts)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 _COMPLEMENT = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hepda.events.expressions import combinations, exact_integers, kinematics, lists
+from hepda.events.expressions import binned, combinations, exact_integers, kinematics, lists
 from hepda.events.expressions.columns import (
     Column,
     Numbers,
@@ -20,6 +20,9 @@ from hepda.events.expressions.columns import (
     wrap,
 )
 from hepda.events.expressions.combinations import vectors_of
+from hepda.events.expressions.external.corrections import check_correction, evaluate_correction
+from hepda.events.expressions.external.good_runs import check_good_lumi, good_lumi
+from hepda.events.expressions.guards import HAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,18 @@ class Function:
     """A function of expressions.
 
     compute: takes the arguments and returns the value; arity: smallest and largest number of arguments; usage: the call
-    in messages.
+    in messages; texts: whether arguments may be text in quotes, the first `needed_texts` of which have to be; lists:
+    places of arguments that are lists of plain numbers, [20, 50, 100]; check: raises ValueProblem for arguments that
+    cannot be right, before anything is read (text, plain numbers and lists of them; None for what differs by event).
     """
 
     compute: Callable[..., Value]
     arity: tuple[int, int]
     usage: str
+    texts: bool = False
+    needed_texts: int = 0
+    lists: tuple[int, ...] = ()
+    check: Callable[..., None] | None = None
 
 
 def _four_vectors(make: Callable[..., Vectors]) -> Callable[..., Vectors]:
@@ -155,8 +164,10 @@ def _table() -> dict[str, Function]:
     for name in ("where", "ifelse"):
         add(name, "condition, yes, no", lists.where)
     add("is_missing", "x", lists.is_missing)
+    add(HAS, "branch", _of_file)
     add("default", "x, value", lists.default)
     add("sum", "list", lists.total)
+    add("prod", "list", lists.product)
     add("count", "list", lists.count)
     add("max", "list", lists.extreme(np.maximum))
     add("min", "list", lists.extreme(np.minimum))
@@ -170,7 +181,22 @@ def _table() -> dict[str, Function]:
     for name, sign in (("argmax", -1), ("argmin", 1)):
         add(name, "list", lists.extreme_index(sign))
     _add_vectors(add)
-    return functions
+    return functions | _WITH_CONSTANTS
+
+
+_WITH_CONSTANTS = {
+    "lookup": Function(binned.lookup, (3, 3), "lookup(x, [edges], [values])", lists=(1, 2), check=binned.check_lookup),
+    "interpolate": Function(
+        binned.interpolate, (3, 3), "interpolate(x, [points], [values])", lists=(1, 2), check=binned.check_interpolate
+    ),
+    "good_lumi": Function(
+        good_lumi, (3, 3), 'good_lumi("file.json", run, luminosity_block)', True, 1, check=check_good_lumi
+    ),
+    "correction": Function(
+        evaluate_correction, (2, 34), 'correction("file.json", "name", input, ...)', True, 2, check=check_correction
+    ),
+}
+"""Functions with arguments that are written out: files, names, edges of bins."""
 
 
 def _add_vectors(add: Callable[..., None]) -> None:
@@ -203,6 +229,11 @@ def _add_vectors(add: Callable[..., None]) -> None:
     add("sphericity", "vectors, power", _shape(kinematics.sphericity), optional=1)
     add("aplanarity", "vectors, power", _shape(kinematics.aplanarity), optional=1)
     add("fox_wolfram", "vectors, order", _moment)
+
+
+def _of_file(_: Value) -> Value:
+    """Stand in the table for has(), which is decided for each file before anything is evaluated: see `guards`."""
+    raise ValueProblem("asks for a branch of a file; there is no file of events here")
 
 
 def _pair_mean(quantity: str, *, root: bool) -> Callable[[Value], Column]:

@@ -90,6 +90,12 @@ def total(value: Value) -> Value:
     return Column(exact_integers.sums(column.values, offsets))
 
 
+def product(value: Value) -> Column:
+    """Return the product of each list, as of the scale factors of its objects; 1 where it is empty."""
+    column, offsets = _list(value)
+    return Column(reduce_lists(np.multiply, column.values.astype(np.float64), offsets, 1.0))
+
+
 def count(value: Value) -> Column:
     """Return the length of each list.
 

@@ -15,11 +15,14 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hepda.errors import ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
+from hepda.events.expressions.columns import ValueProblem
+from hepda.events.expressions.functions import Function
+from hepda.events.expressions.guards import HAS, fold, guarded_name, is_has
 from hepda.events.expressions.user_functions import find_function, function_names
 
 MAX_LENGTH = 4000
@@ -31,7 +34,7 @@ _OF_NUMBERS = (
     "tanh", "floor", "ceil", "sign",
 )  # fmt: skip
 """Functions that do not accept a condition as argument."""
-_CONDITIONS = ("any", "all", "is_missing")
+_CONDITIONS = ("any", "all", "is_missing", HAS, "good_lumi")
 """Functions that return conditions."""
 
 _OPERATORS = (
@@ -44,12 +47,17 @@ _INNER = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Load)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression. what: its name in messages, e.g. `variables.ht`; names: the branches or variables in it."""
+    """A parsed expression.
+
+    what: its name in messages, e.g. `variables.ht`; names: the branches or variables in it; guards: the branches that
+    has() asks for.
+    """
 
     text: str
     what: str
     tree: ast.expr
     names: frozenset[str]
+    guards: frozenset[str] = frozenset()
     _keys: dict[ast.AST, str] = field(default_factory=dict, compare=False, repr=False)
 
     def key(self, node: ast.AST) -> str:
@@ -57,6 +65,14 @@ class Expression:
         if node not in self._keys:
             self._keys[node] = ast.dump(node)
         return self._keys[node]
+
+    def in_file(self, branches: Collection[str]) -> Expression:
+        """Return the same expression for a file with these branches: without has(), and without what it leaves out."""
+        if not self.guards:
+            return self
+        tree = fold(self.tree, branches)
+        names = frozenset(_names_in(tree)) - CONSTANTS.keys()
+        return Expression(self.text, self.what, tree, names)
 
     def error(self, node: ast.AST | None, message: str) -> ExpressionError:
         """Return an error that points at `node` in the text."""
@@ -89,10 +105,19 @@ def parse(text: str, what: str = "expression") -> Expression:
         raise _at(clean, what, place, 1, f"does not parse: {error.msg}.{_operator_hint(clean)}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"{what}: does not parse: nested too deeply, or not text.") from error
-    names: set[str] = set()
-    checker = _Checker(clean, what, names)
+    checker = _Checker(clean, what)
     checker.check(tree, 0)
-    return Expression(clean, what, tree, frozenset(names))
+    return Expression(clean, what, tree, frozenset(checker.names), frozenset(checker.guards))
+
+
+def _names_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of variables and branches in a tree: not those of functions."""
+    name = dotted_name(tree)
+    if name is not None:
+        yield name
+        return
+    for child in tree.args if isinstance(tree, ast.Call) else ast.iter_child_nodes(tree):
+        yield from _names_in(child)
 
 
 def _operator_hint(text: str) -> str:
@@ -106,8 +131,9 @@ def _operator_hint(text: str) -> str:
 class _Checker:
     """Checks the tree in one walk: allowed nodes, known functions, bounds; collects the names."""
 
-    def __init__(self, text: str, what: str, names: set[str]) -> None:
-        self.text, self.what, self.names = text, what, names
+    def __init__(self, text: str, what: str) -> None:
+        self.text, self.what = text, what
+        self.names, self.guards = set[str](), set[str]()
         self.nodes = 0
 
     def fail(self, node: ast.AST, message: str) -> ExpressionError:
@@ -159,10 +185,47 @@ class _Checker:
         if not low <= len(node.args) <= high:
             expected = str(low) if low == high else f"{low} to {high}"
             raise self.fail(node, f"{name}() takes {expected} arguments, not {len(node.args)}: {function.usage}.")
+        if name == HAS:
+            self._guard(node)
+            return
         if is_condition(node.args[0]) if node.args else False:
             self._of_condition(str(name), node)
-        for argument in node.args:
-            self.check(argument, depth + 1)
+        written = [self._written(function, number, argument) for number, argument in enumerate(node.args)]
+        for argument, value in zip(node.args, written, strict=True):
+            if not isinstance(value, str | tuple):
+                self.check(argument, depth + 1)
+        if function.check is not None:
+            try:
+                function.check(*written)
+            except ValueProblem as problem:
+                raise self.fail(node, f"{name}() {problem}.") from problem
+
+    def _written(self, function: Function, number: int, node: ast.expr) -> str | float | tuple[float, ...] | None:
+        """Return an argument that is written out: text, a number or a list of numbers; None for any other.
+
+        Raises:
+            ExpressionError: it is not what the function takes in this place.
+
+        """
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and function.texts:
+            return node.value
+        if number < function.needed_texts:
+            raise self.fail(node, f"is given as text in quotes: {function.usage}.")
+        if number not in function.lists:
+            return plain_number(node)
+        numbers = [plain_number(part) for part in node.elts] if isinstance(node, ast.List) else []
+        listed = tuple(value for value in numbers if value is not None)
+        if not numbers or len(listed) < len(numbers):
+            raise self.fail(node, f"is a list of plain numbers, as in [20, 50, 100]: {function.usage}.")
+        self.nodes += len(listed)
+        return listed
+
+    def _guard(self, node: ast.Call) -> None:
+        """Take the branch that has() names: it is not needed, because the file may lack it."""
+        name = dotted_name(node.args[0])
+        if name is None or name in CONSTANTS:
+            raise self.fail(node.args[0], f"{HAS}() takes the name of a branch, as in {HAS}(HLT_b) & HLT_b.")
+        self.guards.add(name)
 
     def _of_condition(self, name: str, node: ast.Call) -> None:
         """Refuse a condition where a number is meant.
@@ -271,6 +334,16 @@ def constant_integer(node: ast.AST) -> int | None:
     return None
 
 
+def plain_number(node: ast.AST) -> float | None:
+    """Return the number that the node spells, sign included, else None."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = plain_number(node.operand)
+        return None if value is None else -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return float(node.value)
+    return None
+
+
 def needed_names(expressions: Iterable[Expression], variables: Mapping[str, Expression]) -> set[str]:
     """Return the names that are not variables (so: branches), through all variables that the expressions use.
 
@@ -312,7 +385,8 @@ def check_names(
 ) -> None:
     """Raise ExpressionError for the first name that is neither a variable nor a branch.
 
-    A constant is refused where the file has a branch of its name: either could be meant.
+    A constant is refused where the file has a branch of its name: either could be meant. A branch that has() asks for
+    may be absent where has() guards it, and nowhere else.
 
     Args:
         expressions: the expressions to check.
@@ -325,34 +399,98 @@ def check_names(
         ExpressionError: a name is unknown, refused, or both a constant and a branch.
 
     """
-    checked: set[str] = set()
+    listed, names = [*expressions], _NamesOfFile(branches, where, refused or {})
+    guards = frozenset[str]().union(*(e.guards for e in (*listed, *variables.values()))) - set(branches)
+    for expression in (*listed, *variables.values()):
+        _check_guards(expression, variables, names)
+    names.check(listed, variables, guards)
+    if guards:
+        of_file = {name: variable.in_file(branches) for name, variable in variables.items()}
+        names.check([expression.in_file(branches) for expression in listed], of_file, frozenset(), guards)
 
-    def visit(expression: Expression) -> None:
-        for node in ast.walk(expression.tree):
-            name = dotted_name(node)
-            if name is None:
-                continue
-            if name in CONSTANTS and name in branches:
-                raise expression.error(
-                    node,
-                    f"{name!r} is the constant {CONSTANTS[name]:.6g}, and {where} has a branch of this name. For the "
-                    f"branch, give it another name in the sample's `aliases` (own_{name}: {name}); for the constant, "
-                    f"write {CONSTANTS[name]!r}.",
-                )
-            if name not in expression.names:
-                continue
-            if name in variables:
-                if name not in checked:
-                    checked.add(name)
-                    visit(variables[name])
-            elif name not in branches:
-                if refused is not None and name in refused:
-                    raise expression.error(node, f"{name!r} of {where} {refused[name]}.")
-                hint = _spelling_hint(expression.text, branches) or nearest(name, [*variables, *branches])
-                raise expression.error(node, f"{name!r} is neither a variable nor a branch of {where}.{hint}")
 
-    for expression in expressions:
-        visit(expression)
+def _check_guards(expression: Expression, variables: Mapping[str, Expression], names: _NamesOfFile) -> None:
+    """Raise ExpressionError for has() of something that is no branch of numbers."""
+    for node in ast.walk(expression.tree) if expression.guards else ():
+        name = guarded_name(node) if is_has(node) else None
+        if name in variables:
+            raise expression.error(node, f"{name!r} is a variable; {HAS}() takes the branch that it is made of.")
+        if name is not None and name in names.refused:
+            raise expression.error(node, f"{name!r} of {names.where} {names.refused[name]}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _NamesOfFile:
+    """The names that expressions may use for a file; the fields are those of `check_names`."""
+
+    branches: Collection[str]
+    where: str
+    refused: Mapping[str, str]
+
+    def check(
+        self,
+        expressions: Iterable[Expression],
+        variables: Mapping[str, Expression],
+        absent: Collection[str],
+        unguarded: Collection[str] = (),
+    ) -> None:
+        """Raise ExpressionError for the first name that is neither a variable, a branch nor in `absent`.
+
+        Args:
+            expressions: the expressions to check, and the variables in them.
+            variables: parsed variables by name.
+            absent: branches that the file lacks and that has() asks for.
+            unguarded: those, if a place that still names one is not guarded.
+
+        """
+        checked: set[str] = set()
+
+        def visit(expression: Expression) -> None:
+            for node in ast.walk(expression.tree):
+                name = dotted_name(node)
+                if name is None:
+                    continue
+                self._refuse_ambiguous(expression, node, name)
+                if name not in expression.names:
+                    continue
+                if name in variables:
+                    if name not in checked:
+                        checked.add(name)
+                        visit(variables[name])
+                elif name not in self.branches and name not in absent:
+                    raise self._unknown(expression, node, name, variables, unguarded)
+
+        for expression in expressions:
+            visit(expression)
+
+    def _refuse_ambiguous(self, expression: Expression, node: ast.AST, name: str) -> None:
+        if name in CONSTANTS and name in self.branches:
+            raise expression.error(
+                node,
+                f"{name!r} is the constant {CONSTANTS[name]:.6g}, and {self.where} has a branch of this name. For the "
+                f"branch, give it another name in the sample's `aliases` (own_{name}: {name}); for the constant, "
+                f"write {CONSTANTS[name]!r}.",
+            )
+
+    def _unknown(
+        self,
+        expression: Expression,
+        node: ast.AST,
+        name: str,
+        variables: Mapping[str, Expression],
+        unguarded: Collection[str],
+    ) -> ExpressionError:
+        """Return the error of a name that a file does not have."""
+        if name in self.refused:
+            return expression.error(node, f"{name!r} of {self.where} {self.refused[name]}.")
+        if name in unguarded:
+            return expression.error(
+                node,
+                f"{self.where} has no branch {name!r}, and no {HAS}({name}) guards this place: write {HAS}({name}) & "
+                f"..., or where({HAS}({name}), ..., ...) with a value for files without it.",
+            )
+        hint = _spelling_hint(expression.text, self.branches) or nearest(name, [*variables, *self.branches])
+        return expression.error(node, f"{name!r} is neither a variable nor a branch of {self.where}.{hint}")
 
 
 def _spelling_hint(text: str, branches: Collection[str]) -> str:

@@ -122,16 +122,17 @@ def _conditions_met(
     """
     where = f"samples.{name}.truth"
     conditions = [parse(text, what) for what, text in texts.items()]
-    branches = sorted(needed_names(conditions, {}))
     keys: list[NDArray[Any]] = [np.zeros(0, np.uint64)]
     numbers: list[NDArray[Any]] = [np.zeros(0, np.int8)]
     for path in expand(section.files, f"{where}.files"):
         with open_tree(path, section.tree or spec.tree) as tree:
             check_names(conditions, {}, tree.branches, path, tree.refused)
+            of_file = [condition.in_file(tree.branches) for condition in conditions]
+            branches = sorted(needed_names(of_file, {}))
             columns = tree.read([*spec.split.key, *branches])
             keys.append(event_key(*(integers(columns[key], f"{path}: {key!r}") for key in spec.split.key)))
             evaluator = Evaluator({n: columns[n] for n in branches}, {}, tree.entries)
-            met = np.stack([_truth_values(evaluator, condition, path) for condition in conditions])
+            met = np.stack([_truth_values(evaluator, condition, path) for condition in of_file])
             if len(conditions) == 1:
                 met = np.concatenate([met, ~met])
             elif (wrong := met.sum(axis=0) != 1).any():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import PlotConfig
+from hepda.config.events.eras import without_era
 from hepda.events.domains.roles import LABELS, borrowed, with_counterpart
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.evaluate import Numbers
@@ -138,11 +139,15 @@ class FigureData:
         ]
         is_signal = {name: self.appearance.classes.side_of(name) == "signal" for name, _ in chosen}
         chosen.sort(key=lambda pair: is_signal[pair[0]])
+        groups: dict[tuple[str, str], list[str]] = {}
+        for name, sample in chosen:  # the eras of a process are one area
+            label = without_era(sample.label or name, sample)
+            groups.setdefault((label, "" if sample.era is not None else name), []).append(name)
         parts = []
-        for name, sample in chosen:
-            rows = np.flatnonzero(self.table.of_samples([name]))
-            weight = np.asarray(self.table.weight[rows])
-            parts.append(_SampleRows(sample.label or name, rows, weight, is_signal[name], sample.color))
+        for (label, _), names in groups.items():
+            rows = np.flatnonzero(self.table.of_samples(names))
+            weight, first = np.asarray(self.table.weight[rows]), names[0]
+            parts.append(_SampleRows(label, rows, weight, is_signal[first], self.appearance.samples[first].color))
         return parts
 
     @cached_property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hepda.config import ModelConfig
+from hepda.config.documents import document_hashes
 from hepda.config.section import Section
 from hepda.events.expressions.user_functions import registered_versions
 from hepda.events.files.locations import is_remote
@@ -41,7 +42,8 @@ _DOMAIN_FREE = (
 def table_identity(spec: DatasetSpec) -> str:
     """Return a name of the events that an analysis reads.
 
-    Specifications with the same name make the same rows of the same files.
+    Specifications with the same name make the same rows of the same files. The content of files that expressions read
+    (scale factors, good runs) is a part of it.
     """
     elsewhere = (*_TABLE_FREE, "models", "samples", "classes", "regions")
     keys = [field.name for field in fields(spec) if field.name not in elsewhere]
@@ -52,6 +54,7 @@ def table_identity(spec: DatasetSpec) -> str:
         identity["variations"] = {v.name: _plain(spec.section_of(v)) for v in spec.variations}
     identity["models"] = {name: _model_identity(model.section) for name, model in spec.models.items()}
     identity["regions"] = spec.region_columns
+    identity["documents"] = document_hashes(identity)
     return name_of(identity)
 
 

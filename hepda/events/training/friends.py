@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -255,9 +255,10 @@ def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
             f"{error}\nNo sample of the run lists {tree.path}; if it is to be read as one of them, name it by "
             f"--sample ({', '.join(special)} have own aliases or variables)."
         ) from error
-    branches = tuple(sorted(needed_names(needed, variables)))
-    columns = {_ENTRY: parse(_ENTRY, "entry")}
-    return SamplePlan(plan.features, plan.cuts, None, columns, {}, (*branches, _ENTRY), variables, plan.collections)
+    whole = SamplePlan(plan.features, plan.cuts, None, {}, {}, (), variables, plan.collections)
+    of_file = whole.in_file(tree.branches)
+    branches = tuple(sorted(needed_names(of_file.expressions, of_file.variables)))
+    return replace(of_file, columns={_ENTRY: parse(_ENTRY, "entry")}, branches=(*branches, _ENTRY))
 
 
 def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[str, str]:
