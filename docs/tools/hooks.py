@@ -21,6 +21,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -41,6 +42,9 @@ OUTSIDE = {
 PLACES = OUTSIDE | {"README.md": "index.md"}
 
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+WORKER = "https://unpkg.com/iframe-worker/shim"
+"""What the theme loads for the search; docs/assets/search.js does the same."""
+
 MARKER = re.compile(r"^<!-- test:.*?-->\n", re.MULTILINE)
 BLOCK = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
@@ -85,6 +89,16 @@ def on_page_markdown(text: str, page: Page, **_: Any) -> str:
     if source.startswith("docs/") and page.file.generated_by is None:
         text = _moved(text, source, path)
     return MARKER.sub("", text)
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Take the script with which a search works in a folder from the site itself."""
+    return output.replace(WORKER, get_relative_url("assets/search.js", page.url))
+
+
+def on_post_template(output_content: str, template_name: str, **_: Any) -> str:
+    """Do the same on pages without a source, such as 404.html."""
+    return output_content.replace(WORKER, get_relative_url("assets/search.js", template_name))
 
 
 def _source_of(path: str) -> str:
