@@ -35,7 +35,7 @@ def _section(name: str, command: Any) -> list[str]:
         lines += [" ".join(paragraph.split()), ""]
     rows = _rows(command)
     if rows:
-        cells = [f"| `{option}` | {' '.join(text.split())} |".replace("<", "&lt;") for option, text in rows]
+        cells = [f"| `{option}` | {' '.join(text.split()).replace('<', '&lt;')} |" for option, text in rows]
         lines += ["| option | |", "|---|---|", *cells, ""]
     return lines
 

@@ -278,7 +278,7 @@ def _number(value: float) -> str:
 
 
 def _anchor(of: Kind, section: str) -> str:
-    return (of.places[section][0] or of.name).replace(".<name>", "").replace("[]", "").replace(".", "-") + (
+    return (of.places[section][0] or "file").replace(".<name>", "").replace("[]", "").replace(".", "-") + (
         f"-{section.lower()}" if sum(places[0] == of.places[section][0] for places in of.places.values()) > 1 else ""
     )
 
