@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tth test coverage lint nightly clean
+.PHONY: tth test docs coverage lint nightly clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hepda needs Python 3.11 or newer; set PYTHON=python3.11 or the like" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,generate,lightgbm,scan,reweight,hdf5,https,xrootd,speech,cluster,onnx,cabinetry,hepdata,correctionlib]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,generate,lightgbm,scan,reweight,hdf5,https,xrootd,speech,cluster,onnx,cabinetry,hepdata,correctionlib,docs]'
 	touch $@
 
 tth: $(VENV)/.installed
@@ -17,6 +17,11 @@ tth: $(VENV)/.installed
 # Two processes of one thread each: threads of several processes on the same cores wait for each other.
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# Pages of docs/, the reference of keys, commands and functions: build/docs/index.html. Broken links are errors; no network.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo build/docs/index.html
 
 # Fails below 92 % of the lines of hepda. For a part: make coverage TESTS=tests/evaluation SOURCE=hepda/evaluation LEAST=0
 TESTS := tests

@@ -32,18 +32,19 @@ class ImageSetConfig(Section):
     name: Name | None = None
     """Its name in tables and figures; null: as `data`."""
     part: Literal["amazon", "dslr", "webcam"] | None = None
-    """Of office31: which of its domains."""
+    """For `data: office31`: which of its domains."""
     train: str | None = None
-    """Of folders: the folder whose folders are the classes, relative to the analysis file."""
+    """For `data: folders`: the folder whose folders are the classes, relative to the analysis file."""
     test: str | None = None
-    """Of folders: the same for the images to test on; null: a fifth of `train`, by the hash of the file's name."""
+    """For `data: folders`: the same for the images to test on; null: a fifth of `train`, by the hash of the file's
+    name."""
     limit: Count | None = None
     """Images to train on at most, drawn with the seed; null: all."""
     margin: Annotated[int, Field(ge=0, le=64)] = 0
     """Rows and columns that are cut off on every side before images are brought to one size: the digits of MNIST fill
     20 of their 28 pixels, those of USPS all 16."""
     images: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    """Of synthetic data: how many are drawn to train on; a tenth as many to test on."""
+    """For synthetic data: how many images are drawn to train on; a tenth as many to test on."""
 
     @property
     def title(self) -> str:
@@ -69,12 +70,13 @@ class ImageDomainConfig(AdversaryConfig):
     head: Widths = (100,)
     """Hidden widths of the domain head."""
     threshold: Fraction = 0.9
-    """Of `pseudo`: probability, relative to the mean one of the source, from which a target label is certain."""
+    """With method `pseudo`: probability, relative to the mean one of the source, from which a target label is
+    certain."""
     align: bool = True
-    """Of `pseudo` and `contrast`: move the target's predictions to the class shares of the source before labels are
-    taken, which prevents that all labels are of few classes; wrong if the target has other class shares."""
+    """With the methods `pseudo` and `contrast`: move the target's predictions to the class shares of the source before
+    labels are taken, which prevents that all labels are of few classes; wrong if the target has other class shares."""
     view: tuple[Augmentation, ...] = Field(default=(), strict=False)
-    """Of `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
+    """With the methods `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
 
 
 class ImageTrainingConfig(TrainingConfig):
@@ -104,11 +106,11 @@ class ImageModelConfig(Section):
     """The papers' networks (Ganin & Lempitsky 2015, supplement), a small one (three convolutions, batch norm), or a
     ResNet-50 with pretrained weights (the extra `vision`)."""
     width: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Of `small`: channels of the first convolution; the others have twice and four times as many."""
+    """With `encoder: small`: channels of the first convolution; the others have twice and four times as many."""
     features: Width = 128
     """Width of the encoder's output; the papers' networks have their own."""
     batch_norm: Literal["domain", "joint", "none"] = "domain"
-    """Of `small`: statistics for each domain, for both together, or no batch norm."""
+    """With `encoder: small`: statistics of the batch norm for each domain, for both together, or no batch norm."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the units that are set to zero in a step."""
     normalise: Literal["mean", "image"] = "mean"
@@ -119,7 +121,7 @@ class ImageModelConfig(Section):
     """How training images of both domains are changed, at random. `invert` is knowledge about the shift from MNIST to
     MNIST-M; tables say so."""
     augment_target: Annotated[tuple[Augmentation, ...] | None, Field(strict=False)] = None
-    """Of the target's images, where they are to be changed in another way than the source's; null: as `augment`."""
+    """How training images of the target are changed, where this differs from the source; null: as `augment`."""
     balance: bool = False
     """Give every class of the labelled images the same weight in every loss, whatever its share of them: for a source
     whose shares are its own (USPS has twice as many 0 as 8)."""
@@ -137,9 +139,9 @@ class PublishedConfig(Section):
     method: str
     """Name of the method in the publication."""
     accuracy: Fraction
-    """On the target's test set."""
+    """The published accuracy on the target's test set."""
     by: str
-    """Authors and year."""
+    """Authors and year of the publication."""
     model: Name | None = None
     """The model of this analysis in whose row it is shown; null: at the end."""
 
@@ -150,7 +152,7 @@ class EmbeddingConfig(Section):
     method: Literal["pca", "tsne"] = "pca"
     """How the embedding is projected to two dimensions: principal components or t-SNE."""
     images: Annotated[int, Field(ge=1, le=100_000)] = 600
-    """Of each domain."""
+    """The number of images of each domain."""
     models: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     """Models that are drawn; empty: the first and the last that is trained only on labels of the source."""
 
@@ -172,9 +174,9 @@ class ImagesConfig(BaseConfig):
     """An analysis of images. Load it by `hepda.config.load_any`."""
 
     name: Name
-    """Of the analysis: name of the run directory, in figures and in the report."""
+    """The name of the analysis, of the run directory, and in figures and report."""
     kind: Literal["images"]
-    """Of the data: images."""
+    """The kind of data: images."""
     source: ImageSetConfig
     """The images with labels, which are trained on."""
     target: ImageSetConfig
@@ -190,7 +192,7 @@ class ImagesConfig(BaseConfig):
     evaluation: ImageEvaluationConfig = ImageEvaluationConfig()
     """What is measured on test images."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of every random number: equal seeds give equal results."""
+    """The seed of every random number: equal seeds give equal results."""
 
     def problems(self) -> Iterator[str]:
         """Yield the problems that involve several sections."""

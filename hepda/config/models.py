@@ -28,13 +28,14 @@ class TrainingConfig(Section):
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 1024
     """Source rows of a step (of all processes together)."""
     optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
-    """The optimizer."""
+    """The algorithm that changes the weights of the network at each step."""
     learning_rate: Positive = 1.0e-3
     """Learning rate at the maximum of the schedule."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-4
     """Decay of the weights towards zero at each step."""
     momentum: Fraction | None = None
-    """Of the optimizer (Adam's first beta); null: 0.9. A small one prevents oscillations of encoder and domain head."""
+    """Momentum of the optimizer (Adam's first beta); null: 0.9. A small one prevents that encoder and domain head
+    oscillate."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
     """Course of the learning rate over the run."""
     patience: Count | None = 8
@@ -42,7 +43,8 @@ class TrainingConfig(Section):
     scorer: Scorer | None = None
     """Criterion of the best epoch, on validation events and without labels of the target; null: the class loss."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Of the training: bfloat16 has three digits; it is faster if the processor multiplies it, and refused if not."""
+    """Precision of the numbers in the training: bfloat16 has three digits; it is faster if the processor multiplies it,
+    and refused if not."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay of the exponential moving average of the weights that replaces them; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
@@ -296,7 +298,7 @@ class LayersConfig(Section):
     """The layers of a network for rows of columns: an encoder and a class head."""
 
     kind: Literal["network"]
-    """A network, trained by gradient descent."""
+    """The kind of model: a network, trained by gradient descent."""
     encoder: Annotated[Widths, Field(min_length=1)] = (128, 128, 64)
     """Widths of the layers from the features to the embedding, which is the last of them."""
     class_head: Widths = ()
@@ -348,7 +350,7 @@ class TreesConfig(Section):
     """Boosted decision trees: the library and the settings of its trees."""
 
     kind: Literal["bdt"]
-    """Boosted decision trees."""
+    """The kind of model: boosted decision trees."""
     library: Literal["sklearn", "xgboost", "lightgbm"] = "sklearn"
     """The library: scikit-learn, or XGBoost or LightGBM (the extras of these names)."""
     iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 300
@@ -356,9 +358,9 @@ class TreesConfig(Section):
     learning_rate: Positive = 0.1
     """Factor on the contribution of each tree."""
     max_leaves: Annotated[int, Field(ge=2, le=131_072)] | None = 31
-    """Of a tree; null: no limit."""
+    """The largest number of leaves of a tree; null: no limit."""
     max_depth: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Depth of a tree; null: no limit."""
+    """The largest depth of a tree; null: no limit."""
     min_samples: Count = 20
     """Smallest number of events in a leaf."""
     l2: Annotated[float, Field(ge=0.0)] = 0.0
@@ -377,13 +379,13 @@ class BdtConfig(TreesConfig):
     fold: 0.7 GB). Fewer events also take less time. Every event is scored.
     """
     train_on: Names | None = None
-    """As for a network."""
+    """Samples that the trees are trained on; null: every sample with a class and `use: train` of the nominal domain."""
     reweight: ReweightConfig | None = None
-    """As for a network."""
+    """Weights of the training that give one sample the distribution of another."""
     classes: Literal["all", "binary"] = "all"
-    """As for a network."""
+    """What the model predicts: the probability of each class, or (`binary`) that of signal against the rest."""
     score: Name | None = None
-    """As for a network."""
+    """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal."""
 
 
 ModelConfig = Annotated[NetworkConfig | BdtConfig, Field(discriminator="kind")]

@@ -45,7 +45,7 @@ class SetEncoderConfig(Section):
     features: Columns = ()
     """Flat features that it reads as well; a transformer takes them as one more token."""
     width: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Of all layers, and of the embedding."""
+    """The width of all layers, and of the embedding."""
     log_energies: bool = True
     """pt and mass of four-momenta enter as ln(1 + x), x in the unit of the files."""
 
@@ -56,7 +56,7 @@ class DeepSetsConfig(SetEncoderConfig):
     kind: Literal["deepsets"]
     """A network of each object, then a sum over them (arXiv:1703.06114)."""
     layers: Annotated[int, Field(ge=1, le=100)] = 2
-    """Of the network of each object, and of that behind the sum."""
+    """The number of layers of the network of each object, and of that behind the sum."""
     pooling: Literal["sum", "mean"] = "sum"
     """What is taken over the objects of a collection."""
 
@@ -69,9 +69,9 @@ class TransformerConfig(SetEncoderConfig):
     layers: Annotated[int, Field(ge=1, le=100)] = 3
     """Number of blocks; of the last one only the class token is needed."""
     heads: Annotated[int, Field(ge=1, le=256)] = 4
-    """Of attention; they share the width."""
+    """The number of heads of the attention; they share the width."""
     feed_forward: Annotated[int, Field(ge=1, le=16)] = 2
-    """Hidden width of the network within a block, in units of `width`."""
+    """The hidden width of the network within a block, in units of `width`."""
     pairwise: bool | Annotated[tuple[PairFeature, ...], Strict(strict=False), Field(min_length=1)] = True
     """Bias attention by features of each pair of objects, the logarithms of kT, z, Delta R and m^2; or a list of some
     of them, of `kt`, `z`, `delta_r`, `mass`."""

@@ -27,11 +27,11 @@ class SpokenConfig(Section):
     """The Free Spoken Digit Dataset; a folder of files named as in it; or synthetic digits: by flite, by espeak-ng, by
     both if they are installed (`synthetic`; tones if neither is), or as tones, which need no program."""
     folder: str | None = None
-    """Of `folder`: relative to the analysis file."""
+    """For `data: folder`: the folder, relative to the analysis file."""
     rate: Annotated[int, Field(ge=4000, le=48000)] = 8000
     """Rate to which all recordings are resampled, in Hz."""
     recordings: Count | None = None
-    """Of each word by each speaker at most; null: all (of digits made here: 12)."""
+    """The largest number of recordings of each word by each speaker; null: all (of synthetic digits: 12)."""
 
 
 class SpokenSplitConfig(Section):
@@ -75,18 +75,18 @@ class RoomsConfig(Section):
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Rooms that no training uses."""
     share: Fraction = 0.8
-    """Of noisy training utterances that are in a room; each in any of the seen ones."""
+    """Share of the noisy training utterances that are in a room; each is in one of the seen rooms."""
 
 
 class ContextConfig(Section):
     """Frames that the network reads with each frame."""
 
     left: Annotated[int, Field(ge=0, le=200)] = 20
-    """Before the frame."""
+    """The number of frames before the frame."""
     right: Annotated[int, Field(ge=0, le=200)] = 20
-    """After the frame."""
+    """The number of frames after the frame."""
     step: Annotated[int, Field(ge=1, le=400)] = 1
-    """Every so many frames."""
+    """The distance of two frames that are read, in frames."""
 
     @property
     def steps(self) -> int:
@@ -100,9 +100,9 @@ class FramesConfig(Section):
     window: Annotated[float, Field(ge=0.001, le=1.0)] = 0.025
     """Length of a frame, in s."""
     hop: Annotated[float, Field(ge=0.001, le=1.0)] = 0.010
-    """From one frame to the next, in s."""
+    """The time from one frame to the next, in s."""
     bands: Annotated[int, Field(ge=5, le=200)] = 40
-    """Of the mel filter bank."""
+    """The number of bands of the mel filter bank."""
     cepstra: Annotated[int, Field(ge=0, le=200)] = 0
     """Cosine coefficients of the log energies (MFCC); 0: the log energies themselves."""
     deltas: Annotated[int, Field(ge=0, le=3)] = 0
@@ -119,7 +119,7 @@ class StatesConfig(Section):
     """The hidden Markov models that determine the state of each frame."""
 
     states: Annotated[int, Field(ge=3, le=30)] = 6
-    """Of a word, from left to right."""
+    """The number of states of a word, from left to right."""
     mixtures: Literal[1, 2, 4, 8] = 2
     """Final number of Gaussians of a state."""
     iterations: Repeats = 20
@@ -149,12 +149,13 @@ class SpeechDomainConfig(AdversaryConfig):
     """Strength of the reversal of `noise`, `pair` and `room`: below 0 the head is not reversed (multi-task), 0 is no
     head. For `target`, the key is `strength`."""
     threshold: Fraction = 0.8
-    """Of `pseudo`: probability, relative to the mean one of the source, from which a frame's label is certain."""
+    """With method `pseudo`: probability, relative to the mean one of the source, from which a frame's label is
+    certain."""
     rounds: Annotated[int, Field(ge=0, le=1000)] = 0
     """Self-training on `target` after the training of `epochs`: times that the network transcribes the unlabelled
     utterances by Viterbi and continues the training with its certain transcripts as their words."""
     round_epochs: Epochs = 2
-    """Of each round."""
+    """The number of epochs of each round."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Share of the transcripts, those of each word with the largest margins, that the last of R rounds learns; round r
     learns r/R of it (curriculum labelling, Cascante-Bonilla et al. 2021)."""
@@ -196,11 +197,11 @@ class SpeechModelConfig(Section):
     encoder: Literal["feedforward", "convolution", "recurrent"] = "convolution"
     """The papers' network over context windows, a time-delay network, or a bidirectional GRU."""
     layers: Widths = (512, 512)
-    """Of `feedforward`."""
+    """With `encoder: feedforward`: the widths of its layers."""
     channels: Annotated[int, Field(ge=1, le=8192)] = 64
-    """Of `convolution`: of the first two layers; the third has twice as many."""
+    """With `encoder: convolution`: channels of the first two layers; the third has twice as many."""
     batch_norm: Literal["domain", "joint"] = "joint"
-    """Of `convolution`: statistics for each domain, or for both together."""
+    """With `encoder: convolution`: statistics of the batch norm for each domain, or for both together."""
     features: Width = 256
     """Width of the encoder's output, except for `feedforward`."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
@@ -228,7 +229,7 @@ class SpeechEvaluationConfig(Section):
     grammar: Literal["word", "loop"] = "word"
     """One word per utterance, or any number of them."""
     insertion: Annotated[float, Field(le=0.0)] = -10.0
-    """Of `loop`: log probability that is added for each word."""
+    """With `grammar: loop`: log probability that is added for each word."""
     quoted: Decibels = 0.0
     """The ratio of tables and paired differences, in addition to clean speech."""
     baseline: Name | None = None
@@ -243,11 +244,11 @@ class SpeechConfig(BaseConfig):
     """An analysis of speech. Load it by `hepda.config.load_any`."""
 
     name: Name
-    """Of the analysis: name of the run directory, in figures and in the report."""
+    """The name of the analysis, of the run directory, and in figures and report."""
     kind: Literal["speech"]
-    """Of the data: speech."""
+    """The kind of data: speech."""
     speech: SpokenConfig = SpokenConfig()
-    """The utterances."""
+    """The utterances: which recordings there are."""
     split: SpokenSplitConfig = SpokenSplitConfig()
     """The split into training, validation and test."""
     noise: NoiseConfig = NoiseConfig()
@@ -255,7 +256,7 @@ class SpeechConfig(BaseConfig):
     rooms: RoomsConfig | None = None
     """Room responses that utterances are convolved with; null: none."""
     frames: FramesConfig = FramesConfig()
-    """From sound to the numbers of a frame."""
+    """How sound becomes the numbers of a frame."""
     states: StatesConfig = StatesConfig()
     """The hidden Markov models that determine the state of each frame."""
     voice: VoiceConfig = VoiceConfig()
@@ -270,7 +271,7 @@ class SpeechConfig(BaseConfig):
     evaluation: SpeechEvaluationConfig = SpeechEvaluationConfig()
     """What is measured on test utterances."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of every random number: equal seeds give equal results."""
+    """The seed of every random number: equal seeds give equal results."""
 
     def problems(self) -> Iterator[str]:
         """Yield the problems that involve several sections."""

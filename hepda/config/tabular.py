@@ -57,10 +57,11 @@ class TableAdversaryConfig(AdversaryConfig):
     """The domain loss between all source and all target rows."""
 
     threshold: Fraction = 0.9
-    """Of `pseudo`: from which probability on (over the source's mean one) a target row is taken for sure."""
+    """With method `pseudo`: the probability, relative to the mean one of the source, from which a target label is
+    certain."""
     align: bool = True
-    """Of `pseudo` and `contrast`: move the target's predictions to the class shares of the source before labels are
-    taken; wrong where the target's shares are others."""
+    """With the methods `pseudo` and `contrast`: move the target's predictions to the class shares of the source before
+    labels are taken; wrong where the target has other shares."""
 
 
 class TableNetworkConfig(LayersConfig):
@@ -99,9 +100,9 @@ class TabularConfig(BaseConfig):
     """An analysis of a table, a row an example. Load it by `hepda.config.load_any`."""
 
     name: Name
-    """Of the analysis: run directory, figures and report are called by it."""
+    """The name of the analysis: run directory, figures and report have it."""
     kind: Literal["tabular"]
-    """Of the data: a table."""
+    """The kind of data: a table."""
     files: Strings
     """CSV (.csv, .tsv, also compressed) or Parquet (.parquet, .pq) files, or patterns of their names, relative to the
     analysis file. Their rows are joined."""
@@ -131,9 +132,9 @@ class TabularConfig(BaseConfig):
     training: TrainingConfig = TrainingConfig()
     """How networks are trained, where a model's own `training:` does not say otherwise."""
     evaluation: TableEvaluationConfig = TableEvaluationConfig()
-    """What is measured."""
+    """What is measured on rows that the models did not train on."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of every random number: equal seeds, equal results."""
+    """The seed of every random number: equal seeds give equal results."""
 
     @property
     def roles(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -430,15 +429,6 @@ def test_every_config_of_the_project_fits_the_schema(
     assert errors(schema, file.read_text()) == []
     config = load_any(file)  # with all that it includes and every default
     assert errors(schema, resolved_yaml(config)) == []
-
-
-def test_every_yaml_of_the_readme_fits_the_schema(schema: Draft202012Validator) -> None:
-    lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
-    blocks = "\n".join(line[4:] if line.startswith("    ") else "#" for line in lines).split("#\n")
-    pages = [block for block in blocks if re.search(r"^(samples|source|speech):", block, re.MULTILINE)]
-    assert pages
-    for page in pages:
-        assert errors(schema, page) == []
 
 
 def test_every_key_of_the_schema_is_described(schema: Draft202012Validator) -> None:

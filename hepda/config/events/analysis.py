@@ -61,15 +61,15 @@ class SampleConfig(Section):
     """The physics process, in any domain: domains are compared by processes that both have. null: from the names
     (`ttjets_alt` is the counterpart of `ttjets`)."""
     cross_section: PositiveByEra | None = None
-    """In pb, branching fractions included; null: from the files (see `normalisation`)."""
+    """The cross section in pb, branching fractions included; null: from the files (see `normalisation`)."""
     k_factor: PositiveByEra = 1.0
     """Correction of the cross section to a higher order; one that depends on a branch is a part of `weight`."""
     filter_efficiency: Annotated[PositiveByEra, Field(le=1.0)] = 1.0
-    """Of the generator's filter."""
+    """The efficiency of the generator's filter, by which the cross section is multiplied."""
     scale: Positive = 1.0
     """A stated enhancement of the yield; 1 is the prediction of the theory."""
     sum_of_weights: PositiveByEra | Literal["file"] = "file"
-    """Of all generated events before any selection; `file`: summed over the sample's files."""
+    """The sum of weights of all generated events before any selection; `file`: summed over the sample's files."""
     use: Literal["train", "evaluate"] = "train"
     """`evaluate`: no model ever trains on it."""
     weight: TextByEra | None = None
@@ -89,8 +89,8 @@ class SampleConfig(Section):
     selection: TextByEra | None = None
     """Taken besides the analysis's selection: the part of the files that is this sample."""
     truth: TruthConfig | None = None
-    """Of pseudo-data: what contains their classes, so that the closure can scale their signal and their processes can
-    be compared with those of the simulation."""
+    """For pseudo-data: the files that contain their classes, so that the closure can scale their signal and their
+    processes can be compared with those of the simulation."""
     label: str | None = None
     """Its name in figures."""
     color: str | None = None
@@ -108,9 +108,9 @@ class PlotConfig(Section):
     label: str | None = None
     """The label of the axis; null: the name of the feature. Text between dollar signs is mathematics."""
     unit: str | None = None
-    """In brackets behind the label, and of the width of a bin; null: none."""
+    """The unit, in brackets behind the label and behind the width of a bin; null: none."""
     bins: Bins = 40
-    """How many, of equal width."""
+    """The number of bins, all of equal width."""
     range: Range | None = None
     """Ends of the axis, the lower one first; null: from the events. What is outside counts to the end bins."""
     log: bool = False
@@ -140,16 +140,16 @@ class SignificanceConfig(Section):
     """The Asimov significance."""
 
     background_uncertainty: Annotated[float, Field(ge=0.0)] = 0.1
-    """Relative, systematic."""
+    """The systematic uncertainty of the background, as a fraction of it."""
     bins: Bins = 20
-    """Of the score at most, where bins are combined to one significance."""
+    """The largest number of bins of the score, for the significance that combines bins."""
 
 
 class BiasConfig(Section):
     """Between which domains the scores are compared, and for which class."""
 
     class_: Literal["signal", "background"] = Field(default="background", alias="class")
-    """Whose scores are compared."""
+    """The class whose scores are compared."""
     between: Annotated[Names, Field(min_length=2)]
     """The nominal domain against each of the others; no other domain is compared. Data may be among them: they are
     compared with all of the simulation."""
@@ -184,22 +184,23 @@ class AnalysisConfig(BaseConfig):
     """A complete analysis. Load it by `hepda.config.load_config`."""
 
     name: Name
-    """Of the analysis: run directory, figures and report are named after it."""
+    """The name of the analysis: run directory, figures and report have it."""
     kind: Literal["events"] = "events"
-    """Of the data: events of collisions."""
+    """The kind of data: events of collisions."""
     luminosity: PositiveByEra
-    """Integrated, in 1/fb: one number, or that of each era, `{2016: 36.3, 2017: 41.5}`, of which the sum is used
-    wherever all events are taken together."""
+    """The integrated luminosity to which all yields refer, in 1/fb: one number, or that of each era,
+    `{2016: 36.3, 2017: 41.5}`, of which the sum is used wherever all events are taken together."""
     eras: dict[Name, Positive] = Field(default_factory=dict)
     """The eras and their luminosities, in 1/fb; set from `luminosity`."""
     luminosity_label: str | None = None
     """How figures write it; null: from `luminosity`."""
     tree: str | None = None
-    """null: the one that holds the events, where the file shows which that is."""
+    """The name of the tree of events; null: the one that holds the events, where the file shows which that is."""
     reading: ReadingConfig = ReadingConfig()
     """What happens when a file does not open or breaks."""
     normalisation: NormalisationConfig | None = NormalisationConfig()
-    """null: the weight expression is the physical weight already."""
+    """Where the files keep what the yields are normalised to; null: the weight expression is the physical weight
+    already."""
     samples: Annotated[dict[Name, SampleConfig], Field(min_length=1)]
     """Processes by name; each becomes a part of one domain."""
     nominal: Name | None = None
@@ -249,7 +250,7 @@ class AnalysisConfig(BaseConfig):
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured on test events."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of every random number: equal seeds, equal results."""
+    """The seed of every random number: equal seeds give equal results."""
 
     @model_validator(mode="before")
     @classmethod

@@ -78,7 +78,7 @@ class FitConfig(Section):
     regions: Annotated[dict[Name, RegionConfig], Field(min_length=1)] = Field(
         default_factory=lambda: {"all": RegionConfig()}
     )
-    """By name. No event may be in two regions that are fitted."""
+    """The regions by name. No event may be in two regions that are fitted."""
     pruning: PruningConfig | None = None
     """Leave out small effects of systematics; null: none."""
     smoothing: Literal["353QH"] | None = None

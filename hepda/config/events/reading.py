@@ -20,11 +20,12 @@ class NormalisationConfig(Section):
     sum_of_weights: Expression = "sum_of_weights"
     """A branch of it, `genEventSumw` in NanoAOD, or an expression of branches; summed over entries and files."""
     cross_section: Expression = "cross_section"
-    """The same of the cross section in pb; the same in every entry. Read where the analysis file gives none."""
+    """The branch or expression of the cross section in pb, equal in every entry. It is read where the analysis file
+    gives no cross section."""
     histogram: str | None = None
     """The sum is in a histogram of this name; one with * means all that match, together."""
     bin: Count | None = None
-    """The bin of it, from 1; null: all bins together, without the overflows."""
+    """The bin of the histogram, counted from 1; null: all bins together, without the overflows."""
     events: Expression | None = None
     """The sum is that of this expression over every entry, for files from which no event was taken out."""
 

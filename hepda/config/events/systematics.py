@@ -24,11 +24,12 @@ class CorrelatedConfig(Section):
     """Whether one nuisance parameter acts everywhere."""
 
     processes: bool = True
-    """false: a parameter a process, `<name>_<process>`."""
+    """Whether all processes share the parameter; false: each has its own, `<name>_<process>`."""
     regions: bool = True
-    """false: a parameter a region, `<name>_<region>`."""
+    """Whether all regions share the parameter; false: each has its own, `<name>_<region>`."""
     eras: bool = True
-    """false: a systematic of its own for each era, `<name>_<era>`, which acts on the samples of the era."""
+    """Whether all eras share the parameter; false: a systematic of its own for each era, `<name>_<era>`, which acts on
+    the samples of the era."""
 
 
 class Systematic(Section):
@@ -48,29 +49,29 @@ class ShapeSystematic(Systematic):
     """Events are selected, weighted and scored again with other branches, e.g. with another jet energy scale."""
 
     kind: Literal["shape"]
-    """Other branches: events are selected, weighted and scored again."""
+    """The kind of systematic: other branches, with which events are selected, weighted and scored again."""
     up: Branches
     """Branch -> branch that replaces it one standard deviation up: `jet_pt: jet_pt_jes_up`."""
     down: Branches | None = None
-    """One standard deviation down; null: the mirror image of `up`."""
+    """The same one standard deviation down; null: the mirror image of `up`."""
 
 
 class WeightSystematic(Systematic):
     """Events get another weight."""
 
     kind: Literal["weight"]
-    """Another weight of each event."""
+    """The kind of systematic: another weight of each event."""
     up: Expression
     """Factor on the physical weight one standard deviation up: `b_weight_up / b_weight`."""
     down: Expression | None = None
-    """One standard deviation down; null: the mirror image of `up`."""
+    """The same one standard deviation down; null: the mirror image of `up`."""
 
 
 class TwoPointSystematic(Systematic):
     """Another generator is one standard deviation up, its mirror image down."""
 
     kind: Literal["two_point"]
-    """Another generator."""
+    """The kind of systematic: another generator."""
     domain: Name
     """Domain of the other generator; all its samples of a class represent that class, or each process its own where
     processes are not correlated."""
@@ -83,17 +84,17 @@ class NormSystematic(Systematic):
     """The rate is known to a fraction only: factors 1 + value and 1 / (1 + value)."""
 
     kind: Literal["norm"]
-    """Another rate."""
+    """The kind of systematic: a rate that is known to a fraction."""
     value: PositiveByEra
-    """One standard deviation, relative; or that of each era, `{2016: 0.012, 2017: 0.023}`, which makes a systematic of
-    its own of each, `<name>_<era>`."""
+    """One standard deviation of the rate, as a fraction of it; or that of each era, `{2016: 0.012, 2017: 0.023}`, which
+    makes a systematic of its own of each, `<name>_<era>`."""
 
 
 class FreeSystematic(Systematic):
     """The rate is not known at all: a factor that the fit determines, without a prior (a normfactor)."""
 
     kind: Literal["free"]
-    """A free rate."""
+    """The kind of systematic: a rate that the fit determines alone."""
     samples: Names
     """Simulated samples of the nominal domain that it scales; no signal, which mu scales."""
 
