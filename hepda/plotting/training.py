@@ -27,6 +27,8 @@ from hepda.results.evaluation import FloatArray
 LN2 = float(np.log(2.0))
 MOST_DOMAINS = 20
 """A blind head of fewer domains is known by its loss, ln k for k of them."""
+CENTRAL = 0.1
+"""Share of the values at either end that do not determine the range of a panel with a level."""
 
 
 Epochs = Sequence[float | None]  # one value per epoch; None or NaN where nothing was measured
@@ -82,7 +84,7 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
     For each head there is its loss in training and validation. For each reversed head (one with a strength) there is
     the loss of a blind head (`<head>_chance`: ln k for k domains, times sum w / sum |w| where weights are negative)
     and its accuracy with the line at 1 / k. Then follow the strengths, the gradients in the encoder, and the cosine
-    between them.
+    between them, and the learning rate.
     """
     panels: dict[str, dict[str, list[Epochs]]] = {}
     levels: dict[str, tuple[float, str]] = {}
@@ -106,6 +108,7 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
             add(columns, "Gradient norm in encoder", head, f"{head}_gradient")
         add(columns, "Gradient norm in encoder", "task", "task_gradient")
         add(columns, "Cosine of gradients", "task · adversary", "gradient_cosine")
+        add(columns, "Learning rate", "schedule", "learning_rate")
     return panels, levels
 
 
@@ -128,7 +131,7 @@ def _panel(
     values = np.concatenate([fold[np.isfinite(fold)] for folds in series.values() for fold in folds])
     low, high = float(values.min()), float(values.max())
     if level is not None:
-        low, high = min(low, level[0]), max(high, level[0])
+        low, high = _around_level(np.concatenate([f for folds in series.values() for f in folds]), low, high, level[0])
     pad = 0.08 * (high - low) or 0.1 * max(abs(high), 0.1)
     length = 1
     for index, (key, folds) in enumerate(series.items()):
@@ -148,7 +151,7 @@ def _panel(
             length = max(length, len(fold))
     if level is not None:
         axes.axhline(level[0], color="black", linewidth=0.8, linestyle=(0, (2, 1.5)), label=level[1], gid="level")
-    for epoch in best:
+    for number, epoch in enumerate(best):
         axes.plot(
             [epoch],
             [0.0],
@@ -159,7 +162,7 @@ def _panel(
             clip_on=False,
             zorder=6,
             transform=axes.get_xaxis_transform(),
-            label="epoch kept" if epoch == best[0] else None,
+            label=None if number else "epoch kept",
             gid="best",
         )
     axes.set_ylim(low - pad, high + pad)
@@ -169,6 +172,17 @@ def _panel(
     axes.set_xlabel("Epoch")
     axes.set_ylabel(name)
     legend_above(axes)
+
+
+def _around_level(values: FloatArray, low: float, high: float, level: float) -> tuple[float, float]:
+    """Return limits that contain the level and, of the values, those that are not far from the others.
+
+    The first epochs of a domain loss are far from its level; the range in which the training ends would be a line.
+    """
+    measured = values[np.isfinite(values)]
+    first, last = np.quantile(measured, [CENTRAL, 1 - CENTRAL])
+    margin = 2.0 * max(last - first, abs(level - first), abs(level - last), 1e-6)
+    return max(min(low, level), min(first, level) - margin), min(max(high, level), max(last, level) + margin)
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:

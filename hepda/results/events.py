@@ -65,6 +65,8 @@ class BiasEntry(Record):
 
     class_name: str | None = Field(None, alias="class")
     ks: Value = None
+    ks_error: Number | None = None
+    """One standard deviation, from sumw2 of both domains."""
     ks_null: Value = None
     """What two parts of one generator reach."""
     wasserstein: Value = None

@@ -89,13 +89,17 @@ def text_problems(config: AnyConfig) -> list[str]:
     ]
 
 
+_DRAWN = ("label", "unit", "title", "color", "luminosity_label", "experiment_label")
+"""Keys whose texts figures show."""
+
+
 def _texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield every text of a config that figures show, with its dotted key: labels, units, titles, colours."""
     if not isinstance(section, dict):
         return
     for name, value in section.items():
         inner = f"{key}.{name}" if key else str(name)
-        if name in ("label", "unit", "title", "color", "luminosity_label") and isinstance(value, str):
+        if name in _DRAWN and isinstance(value, str):
             yield inner, value
         yield from _texts(value, inner)
     if isinstance(section.get("label"), str) and isinstance(section.get("unit"), str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours, figure
+
+NARROW = 2.0
+"""Width of axes (inches) below which both parts of the label do not fit over them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +58,7 @@ def model_rows(
     panels: int = 1,
     width: float = COLUMN,
     columns: int = 2,
+    names: Mapping[str, str] | None = None,
 ) -> RowsFigure:
     """Make axes with the models at the left, the first on top; the legend has `entries` in addition to the domains.
 
@@ -65,10 +70,12 @@ def model_rows(
         panels: number of axes next to each other.
         width: width of the figure in inches.
         columns: number of columns of the legend.
+        names: what is written instead of the names of the models, where it has one.
 
     """
+    texts = [(names or {}).get(model, model) for model in models]
     legend_rows = -(-(len(domains) + entries) // columns)
-    left, bottom = 0.2 + 0.057 * max(len(model) for model in models), 0.42 + 0.15 * legend_rows
+    left, bottom = 0.2 + 0.057 * max(map(_letters, texts)), 0.42 + 0.15 * legend_rows
     high = bottom + 0.22 + (0.12 + 0.13 * len(domains)) * len(models)
     drawn, first = figure(width, high, left=left, bottom=bottom)
     gap, right = 0.1, 0.16
@@ -81,11 +88,17 @@ def model_rows(
         axes = all_axes[index]
         axes.set_position(((left + index * (inner + gap)) / width, box.y0, inner / width, box.height))
         axes.tick_params(axis="y", which="both", length=0, labelleft=index == 0)
-    first.set_yticks(range(len(models)), models)
+    first.set_yticks(range(len(models)), texts)
     first.yaxis.set_minor_locator(NullLocator())
     first.set_ylim(len(models) - 0.45, -0.55)
-    axes_label(first, label if panels == 1 else None, left=-(left - 0.05) / inner)
+    # Where the axes are narrow, the label begins at the edge of the figure.
+    axes_label(first, label if panels == 1 else None, left=0.0 if inner > NARROW else -(left - 0.05) / inner)
     if panels > 1 and label is not None:
         drawn.text(0.05 / width, 1 - 0.06 / high, label.status, weight="bold", va="top", gid="label")
         drawn.text(1 - right / width, 1 - 0.06 / high, label.right, ha="right", va="top", gid="label")
     return RowsFigure(drawn, all_axes, models, domains, domain_colours(domains), 0.8 / len(domains))
+
+
+def _letters(text: str) -> int:
+    """Return about how many letters wide a text is; the commands of a formula are not drawn."""
+    return len(re.sub(r"\\[a-zA-Z]+|[${}_^\\]", "", text))

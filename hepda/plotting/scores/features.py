@@ -40,6 +40,7 @@ class FeatureSample:
         weights: signed weights [n]; None for data, which count 1 each.
         signal: whether it is drawn in red on top of the stack and again as a scaled line.
         colour: None takes the colour of the palette.
+        scale: factor that is in the weights, relative to the prediction; the legend states it.
 
     """
 
@@ -48,6 +49,7 @@ class FeatureSample:
     weights: ArrayLike | None = None
     signal: bool = False
     colour: str | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +82,18 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilledSample:
-    """The histogram of a sample, and how it is drawn."""
+    """The histogram of a sample, and how it is drawn; scale: as in `FeatureSample`."""
 
     name: str
     histogram: Histogram
     colour: str = "black"
     signal: bool = False
+    scale: float = 1.0
+
+    def text(self, factor: float = 1.0) -> str:
+        """Return the entry of the legend if the histogram is drawn times a factor: "ttH × 30"."""
+        total = self.scale * factor
+        return self.name if total == 1 else f"{self.name} × {total:g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +254,7 @@ def fill(feature: Feature) -> FilledFeature:
 
     def filled(part: _Present, colour: str) -> FilledSample:
         counts = histogram(part.values, part.weights, edges)
-        return FilledSample(part.sample.name, counts, colour, signal=part.sample.signal)
+        return FilledSample(part.sample.name, counts, colour, signal=part.sample.signal, scale=part.sample.scale)
 
     open_data = [data] if data is not None and feature.blind is None else []  # notes must not reveal hidden data
     hidden = hidden_bins(edges, feature.blind)
@@ -281,13 +289,13 @@ def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool,
 
     """
     stack = filled.stack
-    draw_stack(main, [s.histogram for s in stack], [s.name for s in stack], [s.colour for s in stack])
+    draw_stack(main, [s.histogram for s in stack], [s.text() for s in stack], [s.colour for s in stack])
     top = filled.top
     for part in stack:
         factor = _signal_factor(part.histogram, total)
         if part.signal and scaled_signal and factor > 1 and not log:
-            name = f"{part.name} × {factor:g}"
-            draw_line(main, part.histogram.scaled(factor), colour=part.colour, dashes=(0, (4, 1.2)), label=name)
+            scaled, text = part.histogram.scaled(factor), part.text(factor)
+            draw_line(main, scaled, colour=part.colour, dashes=(0, (4, 1.2)), label=text)
             top = max(top, factor * float(part.histogram.sumw.max()))
     for part in filled.others:
         draw_line(main, part.histogram, colour=part.colour, label=part.name)

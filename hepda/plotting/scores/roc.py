@@ -18,6 +18,7 @@ from hepda.plotting.base.style import (
     axes_label,
     height_for,
     legend_above,
+    legend_beside,
     log_axis,
     model_styles,
     ratio_figure,
@@ -75,7 +76,11 @@ def roc_figure(
     _ratio_limits(below)
     axes_label(main, label)
     notes = [label.note if label else "", f"reference: {reference}" if len(reference) > 10 else ""]
-    legend_above(main, columns=None if auc is None else 1, note="\n".join(n for n in notes if n))
+    text = "\n".join(n for n in notes if n)
+    if auc is None:
+        legend_above(main, note=text)
+    else:
+        legend_beside(main, note=text)
     return drawn
 
 

@@ -12,14 +12,14 @@ from hepda.report.drawing import Drawing
 
 def separation_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield the ROC curves of all models in every labelled domain, and the calibration."""
-    adapted = {name for name, model in run.spec.models.items() if model.is_adapted}
-    reference = next((m for m in run.models if m not in run.histories and m not in adapted), run.models[0])
+    reference = run.numbers.baseline
     for domain, pairs in run.numbers.rocs.items():
         bands = {model: pair[1] for model, pair in pairs.items()}
         areas = {model: pair[0].auc for model, pair in pairs.items()}
         yield Drawing(
             "separation", f"roc_{domain}", f"Background rejection, {domain}",
-            f"Test events; bands: 68 % of bootstrap replicas; lower panel: ratio to {reference}.",
+            f"Test events; bands: 68 % of bootstrap replicas, the same for all models, whose "
+            f"differences are thus known better than the bands suggest; lower panel: ratio to {reference}.",
             lambda bands=bands, areas=areas, domain=domain: Plot.of(  # type: ignore[misc]
                 roc.roc_figure, bands, reference=reference, auc=areas, label=run.label(domain), models=run.models
             ),
@@ -29,7 +29,7 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
         curves = {m: numbers.calibration[domain] for m, numbers in run.numbers.models.items()}
         yield Drawing(
             "separation", f"calibration_{domain}", f"Calibration, {domain}",
-            "Signal fraction against the score, both classes scaled to the same yield.",
+            "Signal fraction against the score, both classes scaled to the same yield; lower panel: the difference.",
             lambda curves=curves, domain=domain: Plot.of(  # type: ignore[misc]
                 calibration.calibration_figure, curves, label=run.label(domain), models=run.models
             ),
