@@ -29,6 +29,8 @@ class EventSample(Record):
     yield_error: Number | None = None
     n_eff: Number | None = None
     negative_fraction: Number | None = None
+    scale: Number | None = None
+    """Factor on the predicted yield, if it is not 1; all yields, weights and errors include it."""
     why: str | None = None
 
 

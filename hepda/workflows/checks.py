@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hepda.config import AnyConfig
-from hepda.errors import ConfigError
+from hepda.config import AnyConfig, load_any
+from hepda.errors import ConfigError, HepdaError
 from hepda.runtime import exchange, run_directory
 
 
@@ -58,6 +58,36 @@ def check_precision(config: AnyConfig, device: str) -> None:
         TrainSettings(precision="bfloat16", device=device).check_precision()
     except ConfigError as error:
         raise ConfigError(f"{asked}: {error}.") from None
+
+
+def check_configs(names: Sequence[str], overrides: Sequence[str] = ()) -> list[str]:
+    """Check analysis files without opening any data.
+
+    Args:
+        names: the files.
+        overrides: `KEY=VALUE` of each.
+
+    Returns:
+        A line for each file.
+
+    Raises:
+        ConfigError: some are wrong; the message has the problems of all of them.
+
+    """
+    lines, problems = [], []
+    for name in names:
+        try:
+            config = load_any(name, overrides)
+        except HepdaError as error:
+            problems.append(str(error))
+            continue
+        texts = text_problems(config)
+        problems += [f"{name}: {text}" for text in texts]
+        if not texts:
+            lines.append(f"{name}: {config.kind}, {len(config.models)} models: no problem found")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return lines
 
 
 def check_texts(config: AnyConfig) -> None:

@@ -1,5 +1,6 @@
 """The metrics of a run as tables; the report's page and the console show the same rows."""
 
+from hepda.events.results.tables.answers import answers_table
 from hepda.events.results.tables.classes import class_calibration_tables, class_tables
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.decomposition import decomposition_tables
@@ -35,6 +36,7 @@ from hepda.events.results.tables.summary import summary_table
 
 __all__ = [
     "adaptation_table",
+    "answers_table",
     "bias_tables",
     "bins_table",
     "by_domain_table",

@@ -33,7 +33,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
         f"{EVENTS_ALONE}",
     )
     return {
-        "summary": [tables.summary_table(metrics)],
+        "summary": [tables.answers_table(metrics), tables.summary_table(metrics)],
         "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
         "separation": [
             auc,
