@@ -329,6 +329,16 @@ class FeatureImportance:
 
 
 @dataclass(frozen=True, slots=True)
+class InputSeparation:
+    """How well one input alone separates signal from background."""
+
+    name: str
+    separation: float  # TMVA's <S^2>: 0 for equal distributions, 1 without overlap
+    error: float
+    auc: float  # of the input as a score; below 0.5, small values are signal
+
+
+@dataclass(frozen=True, slots=True)
 class InputRemoval:
     """AUCs of newly trained classifiers after the inputs that separate two domains most are removed; see `removal`."""
 

@@ -345,11 +345,18 @@ class GradientCosine(Record):
     last: Number
 
 
+class SeparationEntry(Measured):
+    """guards.separation.<input>: TMVA's separation of signal and background by one input, and its AUC as a score."""
+
+    auc: Number | None = None
+
+
 class Diagnostics(Record):
     """guards: what could deceive."""
 
     class_priors: Mapping[str, Prior] = Field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
+    separation: Mapping[str, SeparationEntry] = Field(default_factory=dict)
     importance: Mapping[str, NotComputed | Mapping[str, Measured]] = Field(default_factory=dict)
     removal: Mapping[str, Removal] = Field(default_factory=dict)
     gradient_cosine: Mapping[str, GradientCosine] = Field(default_factory=dict)

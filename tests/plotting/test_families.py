@@ -10,9 +10,10 @@ from hepda.errors import DataError
 from hepda.plotting.base.style import Label, model_styles
 from hepda.plotting.scores.bias import ks_figure, shift_figure
 from hepda.plotting.scores.calibration import calibration_figure, overtraining_figure
+from hepda.plotting.scores.correlations import correlations_figure
 from hepda.plotting.scores.efficiency import efficiency_figure, importance_figure
 from hepda.plotting.scores.ratios import ratio_figure
-from hepda.plotting.scores.roc import roc_figure
+from hepda.plotting.scores.roc import purity_figure, roc_figure
 from hepda.plotting.scores.significance import significance_figure
 from hepda.plotting.scores.tradeoff import TradeoffPoint, tradeoff_figure
 from hepda.results import evaluation as results
@@ -57,6 +58,35 @@ def test_roc_without_its_reference_is_refused_and_empty_efficiencies_are_gaps() 
     b = np.where(GRID < 0.3, 0.0, GRID)
     main, _ = roc_figure({"dann": results.RocBand(GRID, b, b, b)}, reference="dann").axes
     assert np.isnan(main.get_lines()[0].get_ydata()[:5]).all()
+
+
+def test_purity_follows_from_the_efficiencies_and_the_share_of_signal() -> None:
+    figure = purity_figure({name: band(0.1 * i) for i, name in enumerate(NAMES)}, signal_share=0.2, label=LABEL)
+    [axes] = figure.axes
+    kept, background = 0.2 * GRID, 0.8 * band(0.1).background_efficiency
+    assert axes.get_lines()[1].get_ydata() == pytest.approx(kept / (kept + background))
+    assert axes.get_lines()[0].get_ydata()[-1] == pytest.approx(0.2)  # without a cut
+    referee(figure)
+    with pytest.raises(DataError, match="share of signal"):
+        purity_figure({"dann": band(0)}, signal_share=0.0)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_correlation_matrices_have_their_numbers_where_there_is_room(count: int) -> None:
+    generator = np.random.default_rng(1)
+    matrix = np.corrcoef(generator.normal(size=(count, 60)))
+    matrix[0] = np.nan
+    names = [f"$p_T$(jet {i})" for i in range(count)]
+    figure = correlations_figure({"signal": matrix, "background": matrix}, names, label=LABEL)
+    first, second, bar = figure.axes
+    assert [axes.get_title() for axes in (first, second)] == ["signal", "background"]
+    assert np.ma.getdata(first.get_images()[0].get_array())[1:] == pytest.approx(matrix[1:])
+    assert len(first.texts) == (np.isfinite(matrix).sum() if count == 3 else 0)
+    assert [t.get_text() for t in first.get_yticklabels()] == names
+    assert bar.get_ylim() == (-1.0, 1.0)
+    assert_nothing_is_cut(figure)
+    with pytest.raises(DataError, match="nothing to draw"):
+        correlations_figure({"signal": matrix}, ["one"])
 
 
 def shift(efficiency: float, value: float | None, error: float | None) -> results.EfficiencyShift:

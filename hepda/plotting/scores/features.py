@@ -277,7 +277,9 @@ def _without(sample: FilledSample, hidden: NDArray[np.bool_]) -> FilledSample:
     return replace(sample, histogram=seen)
 
 
-def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool, scaled_signal: bool = True) -> None:
+def draw_main(
+    main: Axes, filled: FilledFeature, total: Histogram, *, log: bool, scaled_signal: bool = True, marker: float = 2.6
+) -> None:
     """Draw the stack, the scaled signal, the alternatives and the data, and set the limits.
 
     Args:
@@ -286,6 +288,7 @@ def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool,
         total: the sum of the stack.
         log: whether y is logarithmic.
         scaled_signal: whether the signal is drawn again, as a line at a visible scale.
+        marker: size of the points of data.
 
     """
     stack = filled.stack
@@ -300,7 +303,7 @@ def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool,
     for part in filled.others:
         draw_line(main, part.histogram, colour=part.colour, label=part.name)
     if filled.data is not None:
-        draw_points(main, filled.data.histogram, hidden=filled.without_data, label=filled.data.name)
+        draw_points(main, filled.data.histogram, hidden=filled.without_data, label=filled.data.name, marker=marker)
     main.set_xlim(filled.edges[0], filled.edges[-1])
     if log:
         positive = total.sumw[total.sumw > 0]
@@ -309,7 +312,9 @@ def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool,
         main.set_ylim(0.0, 1.08 * top)
 
 
-def draw_ratio(below: Axes, filled: FilledFeature, total: Histogram) -> tuple[list[Histogram], list[str]]:
+def draw_ratio(
+    below: Axes, filled: FilledFeature, total: Histogram, *, marker: float = 2.6
+) -> tuple[list[Histogram], list[str]]:
     """Draw what is compared with the total, and return it with its colours.
 
     If nothing is compared, the total itself is returned, so that its band sets the range.
@@ -329,7 +334,7 @@ def draw_ratio(below: Axes, filled: FilledFeature, total: Histogram) -> tuple[li
     compared.append(ratio(visible, total))
     scale = np.where(total.sumw > 0, total.sumw, np.nan)
     down, up = data.interval()
-    draw_points(below, compared[-1], hidden=filled.hidden, bars=(down / scale, up / scale))
+    draw_points(below, compared[-1], hidden=filled.hidden, bars=(down / scale, up / scale), marker=marker)
     return compared, [*colours, "black"]
 
 

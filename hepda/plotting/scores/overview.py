@@ -13,6 +13,9 @@ from hepda.plotting.base.panels import finish_ratio
 from hepda.plotting.base.style import DPI, PAGE, Canvas, Label, styled
 from hepda.plotting.scores.features import Feature, FilledFeature, draw_main, draw_ratio, fill
 
+SMALL = 1.2
+"""Size of the points of data, which would hide shapes in small panels."""
+
 
 @styled
 def overview_figure(
@@ -39,12 +42,14 @@ def overview_figure(
     drawn = Figure(figsize=(width, height))
     Canvas(drawn)
     entries: dict[str, Artist] = {}
+    overflow = False
     for index, feature in enumerate(features):
         main, below = _small_panels(drawn, *divmod(index, columns), columns, (width, height, cell, head))
         filled = feature if isinstance(feature, FilledFeature) else fill(feature)
         total = filled.total
-        draw_main(main, filled, total, log=False, scaled_signal=False)
-        compared, colours = draw_ratio(below, filled, total)
+        draw_main(main, filled, total, log=False, scaled_signal=False, marker=SMALL)
+        compared, colours = draw_ratio(below, filled, total, marker=SMALL)
+        overflow = overflow or filled.overflow
         first = index % columns == 0
         finish_ratio(below, compared, colours=colours, label="", xlabel="")
         if first:
@@ -67,7 +72,8 @@ def overview_figure(
     )
     if label is not None:
         drawn.text(0.2 / width, 1 - 0.05 / height, label.status, weight="bold", va="top")
-        drawn.text(1 - 0.1 / width, 1 - 0.05 / height, label.right, ha="right", va="top")
+        texts = (label.note, "end bins with overflow" if overflow else "", label.right)
+        drawn.text(1 - 0.1 / width, 1 - 0.05 / height, ", ".join(t for t in texts if t), ha="right", va="top")
     return drawn
 
 

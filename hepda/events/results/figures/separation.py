@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hepda.events.results.figure_data import FigureData, axis
+import numpy as np
+
+from hepda.evaluation.inputs import weighted_correlations
+from hepda.events.results.figure_data import Array, FigureData, axis
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration, efficiency, roc
+from hepda.plotting.scores.correlations import correlations_figure
 from hepda.report.drawing import Drawing
 
 
@@ -25,6 +29,7 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
             ),
             first=domain == run.source,
         )  # fmt: skip
+    yield from _purity(run)
     for domain in run.numbers.rocs:
         curves = {m: numbers.calibration[domain] for m, numbers in run.numbers.models.items()}
         yield Drawing(
@@ -35,6 +40,34 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
             ),
         )  # fmt: skip
     yield from _efficiencies(run)
+
+
+def _purity(run: FigureData) -> Iterator[Drawing]:
+    """Yield the purity against the signal efficiency, and the correlations of the scores of the models."""
+    bands = {model: pair[1] for model, pair in run.numbers.rocs[run.source].items()}
+    share = run.numbers.priors[run.source][0]
+    if 0 < share < 1:
+        yield Drawing(
+            "separation", f"purity_{run.source}", f"Purity against efficiency, {run.source}",
+            f"Share of signal above a cut (precision) against its signal efficiency (recall), for {100 * share:.3g} % "
+            "of signal before the cut; bands: 68 % of bootstrap replicas.",
+            lambda: Plot.of(
+                roc.purity_figure, bands, signal_share=share, label=run.label(run.source), models=run.models
+            ),
+        )  # fmt: skip
+    if len(run.models) > 1:
+        yield Drawing(
+            "separation", "score_correlations", "Correlations of the scores",
+            f"Linear correlations between the scores of the models in {run.source}, in per cent, signed weights.",
+            lambda: Plot.of(correlations_figure, _score_correlations(run), run.models, label=run.label()),
+        )  # fmt: skip
+
+
+def _score_correlations(run: FigureData) -> dict[str, Array]:
+    scores = np.stack([run.scores[model] for model in run.models], axis=1)
+    of_source = run.table.of_domain(run.source)
+    rows = {"signal": of_source & (run.table.label == 1), "background": of_source & (run.table.label == 0)}
+    return {name: weighted_correlations(scores[mask], run.table.weight[mask]) for name, mask in rows.items()}
 
 
 def _efficiencies(run: FigureData) -> Iterator[Drawing]:

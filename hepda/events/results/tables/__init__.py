@@ -14,6 +14,7 @@ from hepda.events.results.tables.diagnostics import (
     priors_table,
     removal_table,
     reweighting_table,
+    separation_table,
 )
 from hepda.events.results.tables.differences import (
     adaptation_table,
@@ -58,6 +59,7 @@ __all__ = [
     "removal_table",
     "reweighting_table",
     "samples_table",
+    "separation_table",
     "summary_table",
     "training_bias_table",
     "training_noise_table",

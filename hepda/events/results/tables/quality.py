@@ -74,7 +74,7 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
         "signal_efficiency": ("Signal efficiency [%]", 100.0),
         "background_efficiency": ("Background efficiency [%]", 100.0),
         "rejection": ("Rejection", 1.0),
-        "significance": ("Z [σ]", 1.0),
+        "significance": ("Z with background unc. [σ]", 1.0),
     }
     rows: dict[str, list[list[Cell]]] = {}
     for name, model in metrics.models.items():
