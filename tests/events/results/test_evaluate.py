@@ -172,7 +172,10 @@ def test_no_figure_shows_what_is_blinded(blind, shown):
 def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
     asked = judged(loaded, "evaluation.blind=null", "plots={ht: {label: $H_T$, unit: GeV}, met: {label: Missing}}")
     titles = {d.name: d.title for d in inputs.input_drawings(scene(asked, shown[1]))}
-    assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
+    assert titles == {
+        "features_overview": "All inputs", "input_separations": "Signal and background of all inputs",
+        "input_correlations": "Correlations of the inputs", "feature_ht": "ht", "feature_met": "Missing",
+    }  # fmt: skip
 
 
 def test_figures_write_the_luminosity_as_the_config_says(loaded, shown):

@@ -72,6 +72,17 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
         lambda: Plot.of(overview.overview_figure, filled.all(), label=label),
         first=True,
     )  # fmt: skip
+    separations = {entry.name: entry.separation for entry in run.numbers.separations}
+    if separations:
+        yield Drawing(
+            "inputs", "input_separations", "Signal and background of all inputs",
+            f"Shapes in {run.source}, each normalised to unit area, and the separation ⟨S²⟩ of the table below.",
+            lambda: Plot.of(
+                overview.separations_figure, filled.all(),
+                {axis(name, run.appearance.plots.get(name))[0]: value for name, value in separations.items()},
+                label=run.label(),
+            ),
+        )  # fmt: skip
     if len(run.table.names) > 1:
         yield Drawing(
             "inputs", "input_correlations", "Correlations of the inputs",
