@@ -483,7 +483,7 @@ def options(
     global _verbosity
     _verbosity = verbose - quiet
     if version:
-        from hepda.start import versions
+        from hepda.versions import versions
 
         typer.echo(versions(), nl=False)
         raise typer.Exit

@@ -7,7 +7,6 @@ a file, made by `python docs/help_text.py`.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 
@@ -29,35 +28,13 @@ def entry() -> None:
 def prepared(arguments: Sequence[str]) -> str | None:
     """Return what the command prints, where that is known without the command line's libraries; else None."""
     if list(arguments) == ["--version"]:
+        from hepda.versions import versions
+
         return versions()
     if list(arguments) != ["--help"] or _columns() < WIDTH or not os.path.exists(HELP):  # noqa: PTH110
         return None
     with open(HELP, encoding="utf-8") as file:  # noqa: PTH123
         return file.read()
-
-
-def versions() -> str:
-    """Return the versions of hepda, of Python and of the installed packages that it needs or can use, a line each."""
-    from importlib import metadata
-
-    from hepda import __version__
-
-    lines = {"hepda": __version__, "python": f"{sys.version.split()[0]} on {sys.platform}"}
-    try:
-        needed = metadata.requires("hepda") or []
-    except metadata.PackageNotFoundError:  # not installed, but on the path
-        needed = []
-    for requirement in needed:
-        text, _, condition = requirement.partition(";")
-        name = re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0]
-        if "test" in condition:
-            continue
-        try:
-            lines[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            if "extra" not in condition:
-                lines[name] = "is missing"
-    return "".join(f"{name} {version}\n" for name, version in lines.items())
 
 
 def _columns() -> int:

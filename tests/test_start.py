@@ -10,6 +10,7 @@ import pytest
 
 from docs.help_text import help_text
 from hepda import __version__, start
+from hepda.versions import versions
 
 HEAVY = ("typer", "numpy", "pydantic", "rich", "inspect")
 
@@ -42,7 +43,7 @@ def test_help_and_version_import_no_library(argument):
 
 
 def test_the_version_names_the_packages_that_are_needed_and_there():
-    lines = dict(line.split(" ", 1) for line in start.versions().splitlines())
+    lines = dict(line.split(" ", 1) for line in versions().splitlines())
     assert lines["hepda"] == __version__ and lines["numpy"] == np.__version__
     assert "pytest" not in lines and "is missing" not in lines.values()
 

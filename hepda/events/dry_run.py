@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.config import NetworkConfig
 from hepda.events.files.locations import expand, is_remote, size_of
 from hepda.events.files.opening import open_file, tree_of
-from hepda.events.resolve import model_specs
-from hepda.events.specs import ModelSpec
+from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.kinds import PlannedModel, PlannedRun
 
 MOST_OPENED = 20
 """Files of a sample that are opened to count their entries; of more, the others are taken to be as dense."""
 
 
-def planned(config: AnalysisConfig) -> PlannedRun:
+def planned(spec: DatasetSpec) -> PlannedRun:
     """Return what `hepda train` would read and train; the heads of local files are read, and no event.
 
     Raises:
@@ -21,16 +20,16 @@ def planned(config: AnalysisConfig) -> PlannedRun:
 
     """
     lines, entries = [], {}
-    for name, sample in config.samples.items():
+    for name, sample in spec.samples.items():
         paths = expand(sample.files, f"samples.{name}.files")
-        entries[name] = _entries(paths, sample.tree or config.tree)
+        entries[name] = _entries(paths, sample.tree or spec.tree)
         sizes = [size for size in map(size_of, paths) if size is not None]
         size = f", {sum(sizes) / 1e6:.1f} MB" if len(sizes) == len(paths) else ""
         count = "entries unknown: remote files are not opened" if entries[name] is None else f"{entries[name]} entries"
         files = paths[0] if len(paths) == 1 else f"{len(paths)} files, {paths[0]} ..."
         lines.append(f"{name}: {files}, {count}{size}")
-    models = [_model(config, spec, entries) for spec in model_specs(config).values()]
-    return PlannedRun(lines, models, "Before any selection: what is selected is less, and so is the time.")
+    trained = [_model(spec, model, entries) for model in spec.models.values()]
+    return PlannedRun(lines, trained, "Before any selection: what is selected is less, and so is the time.")
 
 
 def _entries(paths: list[str], tree: str | None) -> int | None:
@@ -46,10 +45,10 @@ def _entries(paths: list[str], tree: str | None) -> int | None:
     return counted if len(opened) == len(paths) else round(counted * bytes_of[1] / max(bytes_of[0], 1))
 
 
-def _model(config: AnalysisConfig, spec: ModelSpec, entries: dict[str, int | None]) -> PlannedModel:
+def _model(dataset: DatasetSpec, spec: ModelSpec, entries: dict[str, int | None]) -> PlannedModel:
     """Return the trainings of a model, and the rows that one of them sees in all epochs."""
     counted = [entries[name] for name in spec.samples]
-    share = (1 - 1 / spec.folds) * (1 - config.split.validation)
+    share = (1 - 1 / spec.folds) * (1 - dataset.split.validation)
     trained = None if None in counted else sum(n or 0 for n in counted) * share
     section = spec.section
     if not isinstance(section, NetworkConfig):
@@ -59,5 +58,5 @@ def _model(config: AnalysisConfig, spec: ModelSpec, entries: dict[str, int | Non
     targets = 0.0 if domain is None else domain.target_size(training.batch_size) / training.batch_size
     rows = None if trained is None else trained * training.epochs * (1.0 + targets)
     layers = section.encoder if isinstance(section.encoder, tuple) else None
-    widths = None if layers is None else (len(config.features), *layers)
+    widths = None if layers is None else (len(dataset.features), *layers)
     return PlannedModel(spec.name, section.kind, spec.folds * spec.members, rows, widths, training.epochs)

@@ -88,8 +88,9 @@ class EventsKind(KindOf[EventMetrics]):
     def planned(self) -> PlannedRun:
         """Return what would be read and trained, from the heads of the files."""
         from hepda.events.dry_run import planned
+        from hepda.events.resolve import dataset_spec
 
-        return planned(self.config)
+        return planned(dataset_spec(self.config))
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.

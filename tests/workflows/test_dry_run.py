@@ -8,6 +8,7 @@ import pytest
 from hepda import cli
 from hepda.config import load_config
 from hepda.events.dry_run import planned
+from hepda.events.resolve import dataset_spec
 from tests.factory import analysis, write_analysis
 
 
@@ -39,7 +40,7 @@ def test_rows_are_those_of_the_folds_the_validation_and_the_domain_loss(tmp_path
         },
     }  # fmt: skip
     config = load_config(write_analysis(tmp_path, n=300, models=models, training={"epochs": 7, "batch_size": 300}))
-    plan = planned(config)
+    plan = planned(dataset_spec(config))
     network, dann = plan.models
     entries = {line.partition(":")[0]: int(re.search(r"(\d+) entries", line)[1]) for line in plan.reads}
     rows = (entries["signal"] + entries["background"]) * (1 - 1 / config.split.folds)
