@@ -27,6 +27,8 @@ from hepda.results.evaluation import FloatArray
 LN2 = float(np.log(2.0))
 MOST_DOMAINS = 20
 """A blind head of fewer domains is known by its loss, ln k for k of them."""
+MANY, PALE = 4, 0.35
+"""From more trainings on, the single lines are pale, and a line for their median is drawn over them."""
 CENTRAL = 0.1
 """Share of the values at either end that do not determine the range of a panel with a level."""
 
@@ -47,7 +49,8 @@ def training_figure(
 ) -> Figure:
     """Draw the history of one model: a panel per quantity against the epoch, a colour per series, a line per fold.
 
-    A panel without a single finite value is not drawn.
+    Of many trainings the lines are pale, with their median over them. A panel without a single finite value is not
+    drawn.
 
     Args:
         panels: result of `history_panels`.
@@ -146,9 +149,13 @@ def _panel(
                 linestyle=style.dashes,
                 label=key if number == 0 else None,
                 linewidth=1.2 if number == 0 else 0.7,
+                alpha=PALE if len(folds) > MANY else 1.0,
                 marker=style.marker if measured.sum() == 1 else None,
             )
             length = max(length, len(fold))
+        if len(folds) > MANY:
+            epochs, middle = _median(folds)
+            axes.plot(epochs, middle, color=style.colour, linestyle=style.dashes, linewidth=1.8, gid="median")
     if level is not None:
         axes.axhline(level[0], color="black", linewidth=0.8, linestyle=(0, (2, 1.5)), label=level[1], gid="level")
     for number, epoch in enumerate(best):
@@ -171,7 +178,18 @@ def _panel(
     axes.xaxis.minorticks_off()
     axes.set_xlabel("Epoch")
     axes.set_ylabel(name)
-    legend_above(axes)
+    legend = legend_above(axes)
+    if level is not None:  # the first epochs may be beyond the axis, behind the legend
+        legend.set_frame_on(True)
+        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.85)
+
+
+def _median(folds: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Return the epochs in which at least half of the trainings have a value, and the median of the values."""
+    length = max(map(len, folds))
+    table = np.array([np.append(fold, np.full(length - len(fold), np.nan)) for fold in folds])
+    enough = np.isfinite(table).sum(axis=0) * 2 >= len(folds)
+    return np.arange(1, length + 1)[enough].astype(np.float64), np.nanmedian(table[:, enough], axis=0)
 
 
 def _around_level(values: FloatArray, low: float, high: float, level: float) -> tuple[float, float]:

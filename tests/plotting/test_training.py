@@ -88,6 +88,16 @@ def test_the_first_epochs_of_a_domain_loss_do_not_set_its_range() -> None:
     assert low < LN2 - 0.001 and LN2 < high < LN2 + 0.01
 
 
+def test_many_trainings_have_a_line_for_their_median() -> None:
+    folds = [[float(i), 2.0 * i, np.nan if i < 4 else 7.0] for i in range(5)]
+    [axes] = training_figure({"Class loss": {"training": folds}}, model="network").axes
+    [median] = marked(axes, "median")
+    assert median.get_xydata().tolist() == [[1.0, 2.0], [2.0, 4.0]]  # one value of the third epoch is too few
+    assert {line.get_alpha() for line in axes.get_lines()} == {0.35, None}
+    [axes] = training_figure({"Class loss": {"training": folds[:4]}}, model="network").axes
+    assert not marked(axes, "median")
+
+
 def test_the_learning_rate_has_a_panel() -> None:
     panels, _ = history_panels(columns() | {"learning_rate": [0.001] * EPOCHS})
     assert panels["Learning rate"] == {"schedule": [[0.001] * EPOCHS]}

@@ -75,7 +75,7 @@ def model_rows(
     """
     texts = [(names or {}).get(model, model) for model in models]
     legend_rows = -(-(len(domains) + entries) // columns)
-    left, bottom = 0.2 + 0.057 * max(map(_letters, texts)), 0.42 + 0.15 * legend_rows
+    left, bottom = 0.2 + 0.057 * max(map(letters, texts)), 0.42 + 0.15 * legend_rows
     high = bottom + 0.22 + (0.12 + 0.13 * len(domains)) * len(models)
     drawn, first = figure(width, high, left=left, bottom=bottom)
     gap, right = 0.1, 0.16
@@ -99,6 +99,6 @@ def model_rows(
     return RowsFigure(drawn, all_axes, models, domains, domain_colours(domains), 0.8 / len(domains))
 
 
-def _letters(text: str) -> int:
+def letters(text: str) -> int:
     """Return about how many letters wide a text is; the commands of a formula are not drawn."""
     return len(re.sub(r"\\[a-zA-Z]+|[${}_^\\]", "", text))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from hepda.errors import DataError
+from hepda.plotting.base.rows import letters
 from hepda.plotting.base.style import PAGE, Canvas, Label, styled
 from hepda.results.evaluation import FloatArray
 
@@ -37,7 +38,7 @@ def correlations_figure(
         raise DataError("a figure of correlations needs two quantities at least; there is nothing to draw")
     count = len(names)
     size = 6.5 if count <= WITH_NUMBERS else max(3.4, 6.5 * (WITH_NUMBERS / count) ** 0.55)
-    texts = max(len(name.replace("$", "")) for name in names) * size / 72 * 0.52
+    texts = max(map(letters, names)) * size / 72 * 0.5
     left, right, gap, top = 0.12 + texts, 0.55, 0.12, 0.42
     side = (PAGE - left - right - gap * (len(matrices) - 1)) / len(matrices)
     side = min(side, 0.45 * count + 0.3)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from hepda.errors import DataError
 from hepda.plotting.base.histogram import Histogram
@@ -118,7 +119,9 @@ def separations_figure(
             draw_line(axes, shape, colour=colour, label=name, dashes="solid" if name == "signal" else (0, (4, 1.2)))
         axes.set_xlim(feature.edges[0], feature.edges[-1])
         axes.set_ylim(0.0, 1.3 * max(float(shape.sumw.max()) for shape in pair))
-        axes.tick_params(labelleft=False, labelsize=5.5, pad=1.5)
+        axes.set_yticks([])
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.tick_params(labelsize=5.5, pad=1.5)
         axes.set_xlabel(feature.label, fontsize=6, labelpad=1, loc="right")
         _fit_label(axes, wide - 0.1)
         if feature.label in separations:

@@ -92,6 +92,7 @@ def purity_figure(
     signal_share: float,
     label: Label | None = None,
     models: Iterable[str] | None = None,
+    lowest_efficiency: float = 0.05,
 ) -> Figure:
     """Draw the share of signal above a cut (precision) against its signal efficiency (recall), all models.
 
@@ -102,6 +103,7 @@ def purity_figure(
         signal_share: share of signal in the yield before the cut.
         label: label over the axes.
         models: all models of the run, so that colours agree between figures.
+        lowest_efficiency: points below it are excluded, because very few events determine the purity there.
 
     Raises:
         DataError: there are no bands, or the share is not between 0 and 1.
@@ -119,10 +121,11 @@ def purity_figure(
 
     top = signal_share
     for model, band in bands.items():
-        signal = band.signal_efficiency
-        curve = [purity(signal, background) for background in (band.background_efficiency, band.high, band.low)]
+        keep = band.signal_efficiency >= lowest_efficiency
+        signal = band.signal_efficiency[keep]
+        curve = [purity(signal, of[keep]) for of in (band.background_efficiency, band.high, band.low)]
         _line(axes, signal, (curve[0], curve[1], curve[2]), styles[model], model)
-        top = max(top, float(np.nanmax(curve[0])))
+        top = max(top, float(np.nanmax(curve[2])))
     axes.axhline(signal_share, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="no cut")
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, min(1.05 * top, 1.02))
