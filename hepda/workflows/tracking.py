@@ -68,21 +68,26 @@ def _tensorboard(run: Path) -> str:
 
 
 def _mlflow(run: Path) -> str:
-    """Write a run of MLflow for each training into the store `mlruns` next to the run directory.
+    """Write a run of MLflow for each training into the database `mlflow.db` next to the run directory.
 
     The experiment has the name of the analysis; the trainings are nested in a run with the name of the run directory.
     """
     try:
+        import alembic  # noqa: F401 - MLflow would say that its database needs both, but not how they are installed
+        import sqlalchemy  # noqa: F401
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
     except ImportError as error:
         raise MissingExtraError("mlflow", "mlflow", "--track mlflow") from error
-    store = run.parent / "mlruns"
-    client = MlflowClient(tracking_uri=store.as_uri())
+    store = f"sqlite:///{run.parent / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=store)
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     name = str(config.get("name") or run.name)
     experiment = client.get_experiment_by_name(name)
-    number = client.create_experiment(name) if experiment is None else experiment.experiment_id
+    if experiment is None:
+        number = client.create_experiment(name, artifact_location=(run.parent / "mlartifacts").as_uri())
+    else:
+        number = experiment.experiment_id
     for earlier in client.search_runs([number], filter_string=f"tags.hepda_run = '{_quoted(str(run))}'"):
         client.delete_run(earlier.info.run_id)
 
@@ -115,7 +120,7 @@ def _mlflow(run: Path) -> str:
         for begin in range(0, len(values), _MOST):
             client.log_batch(child, metrics=values[begin : begin + _MOST])
         client.set_terminated(child)
-    return f"mlflow: experiment {name} in {store}; see it with: mlflow ui --backend-store-uri {store.as_uri()}"
+    return f"mlflow: experiment {name} in {store}; see it with: mlflow ui --backend-store-uri {store}"
 
 
 _MOST, _MOST_SETTINGS, _LONGEST = 1000, 100, 500

@@ -78,9 +78,10 @@ def test_tensorboard_reads_every_history_back(run: Path, capsys: pytest.CaptureF
 
 def test_mlflow_reads_every_history_back(run: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
+    store = f"sqlite:///{run.parent / 'mlflow.db'}"
     for _ in range(2):  # a second time replaces the first
-        assert (run.parent / "mlruns").as_uri() in track(run, "mlflow")
-    client = mlflow.MlflowClient(tracking_uri=(run.parent / "mlruns").as_uri())
+        assert f"mlflow ui --backend-store-uri {store}" in track(run, "mlflow")
+    client = mlflow.MlflowClient(tracking_uri=store)
     [experiment] = [e for e in client.search_experiments() if e.name == load_config(run / "config.yaml").name]
     found = {entry.info.run_name: entry for entry in client.search_runs([experiment.experiment_id])}
     assert set(found) == {"run", *expected(run)}

@@ -25,8 +25,8 @@ def training_drawings(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "training", f"history_{model}", f"Training of {model}",
             "One line per fold and ensemble member; of more than four, with their median. A domain loss at the dashed "
-            "line (ln k for k domains, without negative weights) and an accuracy at its line (1 / k) mean that the head does "
-            "not separate the domains; the fresh probes show whether a difference is left.",
+            "line (ln k for k domains, without negative weights) and an accuracy at its line (1 / k) mean that the "
+            "head does not separate the domains; the fresh probes show whether a difference is left.",
             lambda panels=panels, levels=levels, model=model, best=best: Plot.of(  # type: ignore[misc]
                 training.training_figure, panels, model=model, levels=levels, best_epochs=best, label=label
             ),
