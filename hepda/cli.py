@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -30,15 +31,31 @@ class SchemaOf(StrEnum):
     FIT = "fit"
 
 
+class Tracker(StrEnum):
+    """A program that shows the course of trainings."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+
+
 SOME_FAILED = 3
 """Exit status of a scan that is finished and written although some of its trainings failed."""
 
 app = typer.Typer(
-    name="hepda", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="hepda", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
     help="Domain-adversarial training for high-energy physics, and the statistics of its cost and gain.",
 )  # fmt: skip
 
-Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it is in configs/.")]
+
+def _configs(incomplete: str) -> list[str]:
+    """Return the analysis files that a word on the command line may become: paths, and names in configs/."""
+    paths = [path for path in Path().glob(f"{incomplete}*") if path.suffix in (".yaml", ".yml") or path.is_dir()]
+    named = Path("configs").glob(f"{incomplete}*.yaml") if "/" not in incomplete else ()
+    return sorted({*(f"{path}/" if path.is_dir() else str(path) for path in paths), *(path.name for path in named)})
+
+
+_CONFIG_HELP = "A YAML, by path, or by name if it is in configs/."
+Config = Annotated[str, typer.Option("--config", help=_CONFIG_HELP, autocompletion=_configs)]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the analysis file; repeatable."),
@@ -53,6 +70,10 @@ Draw = Annotated[
 ]
 PlotFolder = Annotated[
     Path | None, typer.Option("--plots-folder", help="Second folder for the figures [plots/<name> for runs/<name>].")
+]
+Track = Annotated[
+    list[Tracker] | None,
+    typer.Option("--track", help="Write the course of the trainings for TensorBoard or MLflow too; repeatable."),
 ]
 Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu or cuda.")]
 Memory = Annotated[
@@ -90,6 +111,10 @@ def train(
     profile: Annotated[
         bool, typer.Option("--profile", help="Show where the time goes, and write profile.json in the run directory.")
     ] = False,
+    track: Track = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be read, trained and written, and do nothing.")
+    ] = False,
 ) -> None:
     """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report.
 
@@ -108,6 +133,13 @@ def train(
         return
     loaded = load_any(config, set_ or [])
     run = output or Path("runs") / loaded.name
+    if dry_run:
+        from hepda.workflows.dry_run import dry_run as lines_of
+
+        typer.echo(
+            "\n".join(lines_of(loaded, run, PlotOptions(plots, plots_folder), resume=resume, overwrite=overwrite))
+        )
+        return
     with _bars() as bars:
         outcome = analysis.train(
             loaded, run, PlotOptions(plots, plots_folder), bars, resume=resume, overwrite=overwrite, device=device,
@@ -117,29 +149,52 @@ def train(
     if profile:
         for table in profiling.tables(profiling.finish(loaded, outcome)):
             bars.table(table)
+    _track(run, track)
 
 
 @app.command()
 def check(
-    run: Annotated[Path | None, typer.Argument(help="A run directory, instead of --config.")] = None,
-    config: Annotated[str | None, typer.Option("--config", help="As of `hepda train`.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A run directory, instead of --config; with --config-only, further analysis files.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[str | None, typer.Option("--config", help=_CONFIG_HELP, autocompletion=_configs)] = None,
     set_: Set = None,
     all_: Annotated[bool, typer.Option("--all", help="Read every file of each sample [the first of each].")] = False,
+    config_only: Annotated[
+        bool, typer.Option("--config-only", help="Check analysis files alone, of any number, and open no data.")
+    ] = False,
 ) -> None:
     """Check the events before training: yields, cut flows, weights, keys, features, data against simulation.
 
     Of a run directory, such as one that somebody sent: every file against its recorded SHA-256, and the models
     against the analysis file. Nothing else is read, and nothing is written.
 
+    With --config-only: whether analysis files can be read and mean something, such as before a commit.
+
     Exit status 0: training may start, or the run is as it was written; 2: there are problems.
     """
     from hepda.config import load_any
+    from hepda.workflows import checks
     from hepda.workflows import train as analysis
 
-    if (run is None) == (config is None) or (run is not None and (set_ or all_)):
-        raise ConfigError("check: name either a run directory, or an analysis file by --config (with --set, --all).")
-    if run is not None or config is None:
-        _verify(Path(run or ""))
+    if config_only:
+        named = [*([config] if config else []), *(names or [])]
+        if not named or all_:
+            raise ConfigError("check --config-only: name analysis files, without --all.")
+        for line in checks.check_configs(named, set_ or []):
+            typer.echo(line)
+        return
+    if len(names or []) + (config is not None) != 1 or (names and (set_ or all_)):
+        raise ConfigError(
+            "check: name either one run directory, or one analysis file by --config (with --set, --all); several "
+            "analysis files with --config-only."
+        )
+    if config is None:
+        _verify(Path((names or [])[0]))
         return
     loaded = load_any(config, set_ or [])
     with _bars() as bars:
@@ -168,11 +223,12 @@ def init(
     output: Annotated[Path | None, typer.Option("--output", help="Output file [the terminal].")] = None,
 ) -> None:
     """Write a first analysis file, guessed from the branches of a file; complete its lines with TODO."""
+    from hepda.editors import with_modeline
     from hepda.errors import ConfigError
     from hepda.events.init import starting_yaml
     from hepda.runtime import run_directory
 
-    text = starting_yaml(file, tree, None if output is None else output.parent)
+    text = with_modeline(starting_yaml(file, tree, None if output is None else output.parent))
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -206,6 +262,10 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     plots: Draw = Plots.FEW,
     plots_folder: PlotFolder = None,
+    open_: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Show the report in the browser [if there is a display].")
+    ] = None,
+    track: Track = None,
 ) -> None:
     """Draw figures of a run that are not drawn yet, and write its report again; nothing is trained or evaluated."""
     from hepda.workflows import report as reports
@@ -214,6 +274,11 @@ def report(
         outcome = reports.report(run, PlotOptions(plots, plots_folder), bars)
     left = f", {outcome.left} are not" if outcome.left else ""
     typer.echo(f"{outcome.drawn} figures are drawn{left}\nreport: {outcome.report}")
+    _track(run, track)
+    if open_ or (open_ is None and has_display()):
+        import webbrowser
+
+        webbrowser.open(outcome.report.resolve().as_uri())
 
 
 @app.command()
@@ -434,7 +499,7 @@ app.add_typer(data, name="data")
 
 @app.callback(invoke_without_command=True)
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions of hepda and its packages.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log when stages begin and end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only results and warnings.")] = False,
 ) -> None:
@@ -442,10 +507,23 @@ def options(
     global _verbosity
     _verbosity = verbose - quiet
     if version:
-        from hepda import __version__
+        from hepda.versions import versions
 
-        typer.echo(f"hepda {__version__}")
+        typer.echo(versions(), nl=False)
         raise typer.Exit
+
+
+def has_display() -> bool:
+    """Return whether somebody is there who would see a page: at a terminal, with a display."""
+    shown = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return shown and sys.stdout.isatty() and not os.environ.get("CI")
+
+
+def _track(run: Path, trackers: list[Tracker] | None) -> None:
+    from hepda.workflows.tracking import track
+
+    for tracker in trackers or ():
+        typer.echo(track(run, tracker.value))
 
 
 def _bars() -> Bars:

@@ -58,6 +58,31 @@ class RunContext:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedModel:
+    """The trainings of a model before anything is read.
+
+    trainings: their number; rows: source and target rows that one training sees in all epochs, None: unknown; widths:
+    of the layers of a network, None: of no network of columns; epochs: at most, None: none.
+    """
+
+    name: str
+    kind: str
+    trainings: int
+    rows: float | None = None
+    widths: tuple[int, ...] | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """What a training would read, a line each, and its models; note: what the numbers of rows mean."""
+
+    reads: Sequence[str]
+    models: Sequence[PlannedModel]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRun(Generic[Metrics]):
     """A finished run that is compared with others: folder, numbers, manifest.json, resolved config and kind of data."""
 
@@ -102,6 +127,10 @@ class KindOf(ABC, Generic[Metrics]):
 
         every_file: of each sample, not only the first. Raises HepdaError for what the analysis file itself gets wrong.
         """
+
+    def planned(self) -> PlannedRun | None:
+        """Return what a training would read and train, without reading any data; None: only the models are known."""
+        return None
 
     @abstractmethod
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:

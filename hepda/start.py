@@ -1,4 +1,4 @@
-"""The `hepda` command: the help and the version at once, everything else by hepda.cli.
+"""The `hepda` command: the help and the versions at once, everything else by hepda.cli.
 
 Importing the libraries of the command line takes twice as long as Python's own start, so the first page of the help is
 a file, made by `python docs/help_text.py`.
@@ -28,9 +28,9 @@ def entry() -> None:
 def prepared(arguments: Sequence[str]) -> str | None:
     """Return what the command prints, where that is known without the command line's libraries; else None."""
     if list(arguments) == ["--version"]:
-        from hepda import __version__
+        from hepda.versions import versions
 
-        return f"hepda {__version__}\n"
+        return versions()
     if list(arguments) != ["--help"] or _columns() < WIDTH or not os.path.exists(HELP):  # noqa: PTH110
         return None
     with open(HELP, encoding="utf-8") as file:  # noqa: PTH123

@@ -60,7 +60,7 @@ def test_it_ends_with_metrics_figures_and_a_report_that_has_nothing_empty(traine
     for table in re.findall(r"<tbody>(.*?)</tbody>", text, flags=re.S):  # no column says nothing at all
         rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.S) for row in table.split("</tr>") if "<td" in row]
         assert rows and all(set(column) - {"–", ""} for column in zip(*rows, strict=True)), table
-    assert "Z [σ]" in out and "with bias" not in out and "Shifts" not in out
+    assert "Z (stat.) [σ]" in out and "with bias" not in out and "Shifts" not in out
 
 
 def test_evaluate_fit_and_apply_follow(trained, tmp_path):

@@ -12,10 +12,16 @@ data = typer.Typer(no_args_is_help=True, help="Data sets of the image and speech
 @data.command("list")
 def data_list() -> None:
     """List the data sets: name, whether it is present or made by hepda, title, licence."""
+    import shutil
+    import sys
+    import textwrap
+
     from hepda.datasets import download
 
+    width = max(shutil.get_terminal_size().columns, 60) if sys.stdout.isatty() else 0  # a pipe gets one line each
     for name, where, title in download.listing():
-        typer.echo(f"{name:16} {where:9} {title}")
+        line = f"{name:16} {where:9} {title}"
+        typer.echo(textwrap.fill(line, width, subsequent_indent=" " * 27) if width else line)
 
 
 @data.command("fetch")

@@ -109,9 +109,12 @@ def scan_cuts(
     divisions = _divisions(above.parts, seed)
     fits = _cross_fit(experiment, parts.each(lambda x: np.einsum("dgp,pm->dgm", divisions, x)), min_n_eff)
     best = [_averaged(fit, min_n_eff) for fit in fits]
+    bands: dict[str, tuple[FloatArray, FloatArray]] = {}
     if replicas:
         one_each = divisions[np.arange(replicas) % len(divisions)]
-        resampled = above.replicas(replicas, seed).each(lambda x: np.einsum("rgp,rpm->rgm", one_each, x))
+        all_parts = above.replicas(replicas, seed)
+        bands = _bands(experiment, all_parts.total(), level)
+        resampled = all_parts.each(lambda x: np.einsum("rgp,rpm->rgm", one_each, x))
         drawn = _cross_fit(experiment, resampled, min_n_eff)
         best = [_with_interval(significance, fit.z, level) for significance, fit in zip(best, drawn, strict=True)]
     biased = yields.bias is not None
@@ -128,7 +131,22 @@ def scan_cuts(
         best=best[0],
         best_with_uncertainty=best[1],
         best_with_bias=best[2] if biased else None,
+        bands=bands,
     )
+
+
+CURVES = ("asimov", "asimov_with_uncertainty", "asimov_with_bias")
+"""Names of the curves of a scan, in the order of `_Yields.curves`."""
+
+
+def _bands(experiment: Counting, replicas: _Yields, level: float) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return the ends [m] of each curve over replicas [r, m]; NaN where any replica has no background."""
+    ends = [0.5 * (1 - level), 0.5 * (1 + level)]
+    bands = {}
+    for name, (z, _) in zip(CURVES, replicas.curves(experiment), strict=False):
+        low, high = np.quantile(z, ends, axis=0)
+        bands[name] = (low, high)
+    return bands
 
 
 def binned_significance(experiment: Counting, edges: ArrayLike, *, min_n_eff: float = 5.0) -> BinnedSignificance:

@@ -6,6 +6,7 @@ with which `hepda train` would refuse to start, `warnings` about what is unusual
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -45,6 +46,8 @@ Progress = Callable[[str, int, int], None]
 
 SAME = 0.999
 """Correlation from which two features get a warning that they are nearly equal."""
+FAR_OFF = 0.2
+"""Relative difference of the numbers of events of data and simulation from which on there is a warning."""
 BINS = 20
 """Number of bins for chi2, each with the same share of the simulation."""
 KEPT_FILES = 64
@@ -418,12 +421,18 @@ def _agreement(spec: EvaluationSpec, table: FeatureTable, result: Checkup) -> No
         return
     expected = np.flatnonzero(simulation)
     total = float(table.weight[expected].sum())
+    variance = float((table.weight[expected] ** 2).sum())
     expected = expected[spread(len(expected))]
     for domain in data:
         rows = np.flatnonzero(table.of_domain(domain))
         observed = float(table.weight[rows].sum())
         ratio = f", {observed / total:.3f} of it" if total > 0 else ""
         result.notes.append(f"{domain}: {observed:.6g} events, where the simulation expects {total:.6g}{ratio}")
+        if total > 0 and abs(observed - total) > max(FAR_OFF * total, 5 * math.sqrt(observed + variance)):
+            result.warnings.append(
+                f"{domain}: {observed / total:.2f} times the events of the simulation; check luminosity, cross "
+                "sections, the sums of weights, and whether a process is missing"
+            )
         rows = rows[spread(len(rows))]
         for i, name in enumerate(table.names):
             try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
-from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, PlannedRun, RunComparison, RunContext
 from hepda.results.events import EventMetrics
 from hepda.results.metrics import head
 from hepda.runtime import run_directory
@@ -84,6 +84,13 @@ class EventsKind(KindOf[EventMetrics]):
         except HepdaError as error:
             missing.append(str(error))
         return steps.check(self.config, progress, every_file=every_file, further=missing)
+
+    def planned(self) -> PlannedRun:
+        """Return what would be read and trained, from the heads of the files."""
+        from hepda.events.dry_run import planned
+        from hepda.events.resolve import dataset_spec
+
+        return planned(dataset_spec(self.config))
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.

@@ -161,4 +161,7 @@ def appearance(config: AnalysisConfig) -> Appearance:
     luminosity = config.luminosity_label or config.luminosity
     regions = {} if config.fit is None else config.fit.regions
     labels = {name: section.label for name, section in {**config.systematics, **regions}.items() if section.label}
-    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing, labels)
+    return Appearance(
+        config.samples, luminosity, classes_of(config), config.plots, config.missing, labels,
+        config.experiment_label, config.energy,
+    )  # fmt: skip

@@ -337,7 +337,8 @@ class Appearance:
     """How samples and features are drawn.
 
     luminosity: in 1/fb, or the text that figures write; classes: of the samples; plots: by feature; missing: as in
-    `ModelSpec`; fit: labels of systematics and of regions of the fit, by name.
+    `ModelSpec`; fit: labels of systematics and of regions of the fit, by name; experiment: what figures write over
+    their axes instead of the kind of events, None for the kind; energy: of the collisions in TeV, None: not written.
     """
 
     samples: Mapping[str, SampleConfig]
@@ -346,6 +347,8 @@ class Appearance:
     plots: Mapping[str, PlotConfig] = field(default_factory=dict)
     missing: float = -1.0
     fit: Mapping[str, str] = field(default_factory=dict)
+    experiment: str | None = None
+    energy: float | None = 13.0
 
     @property
     def signal_scale(self) -> str:
@@ -353,6 +356,24 @@ class Appearance:
         signals = (sample for name, sample in self.samples.items() if self.classes.side_of(name) == "signal")
         scales = {sample.scale for sample in signals if sample.scale != 1}
         return "signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)) if scales else ""
+
+    @property
+    def kind_of_data(self) -> str:
+        """Return what a figure says that it shows if there are data in it: pseudo-data are named as such."""
+        data = [s for s in self.samples.values() if s.is_data]
+        pseudo = any(s.truth is not None or "pseudo" in (s.label or "").lower() for s in data)
+        return "Pseudo-data" if pseudo else "Data"
+
+    def heading(self, kind: str, *notes: str) -> tuple[str, str]:
+        """Return the bold text over the axes of a figure and its note.
+
+        Args:
+            kind: the kind of events, such as "Simulation"; a label of the experiment moves it to the note.
+            notes: further texts of the note; empty ones are left out.
+
+        """
+        status = self.experiment or kind
+        return status, ", ".join(text for text in (kind if self.experiment else "", *notes) if text)
 
     def label_of(self, domain: str) -> str:
         """Return the label of the samples of a domain if they have one in common, or else the name of the domain."""

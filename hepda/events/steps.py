@@ -76,7 +76,8 @@ def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, A
     for name, summary in loaded.samples.items():
         sample = config.samples[name]
         about = {"class": sample.class_ or "data", "domain": sample.domain, "use": sample.use}
-        entries[name] = about | summary.as_metrics()
+        scale = {} if sample.scale == 1 else {"scale": sample.scale}
+        entries[name] = about | summary.as_metrics() | scale
     return entries
 
 

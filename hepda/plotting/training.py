@@ -27,6 +27,10 @@ from hepda.results.evaluation import FloatArray
 LN2 = float(np.log(2.0))
 MOST_DOMAINS = 20
 """A blind head of fewer domains is known by its loss, ln k for k of them."""
+MANY, PALE = 4, 0.35
+"""From more trainings on, the single lines are pale, and a line for their median is drawn over them."""
+CENTRAL = 0.1
+"""Share of the values at either end that do not determine the range of a panel with a level."""
 
 
 Epochs = Sequence[float | None]  # one value per epoch; None or NaN where nothing was measured
@@ -45,7 +49,8 @@ def training_figure(
 ) -> Figure:
     """Draw the history of one model: a panel per quantity against the epoch, a colour per series, a line per fold.
 
-    A panel without a single finite value is not drawn.
+    Of many trainings the lines are pale, with their median over them. A panel without a single finite value is not
+    drawn.
 
     Args:
         panels: result of `history_panels`.
@@ -82,7 +87,7 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
     For each head there is its loss in training and validation. For each reversed head (one with a strength) there is
     the loss of a blind head (`<head>_chance`: ln k for k domains, times sum w / sum |w| where weights are negative)
     and its accuracy with the line at 1 / k. Then follow the strengths, the gradients in the encoder, and the cosine
-    between them.
+    between them, and the learning rate.
     """
     panels: dict[str, dict[str, list[Epochs]]] = {}
     levels: dict[str, tuple[float, str]] = {}
@@ -106,6 +111,7 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
             add(columns, "Gradient norm in encoder", head, f"{head}_gradient")
         add(columns, "Gradient norm in encoder", "task", "task_gradient")
         add(columns, "Cosine of gradients", "task · adversary", "gradient_cosine")
+        add(columns, "Learning rate", "schedule", "learning_rate")
     return panels, levels
 
 
@@ -128,7 +134,7 @@ def _panel(
     values = np.concatenate([fold[np.isfinite(fold)] for folds in series.values() for fold in folds])
     low, high = float(values.min()), float(values.max())
     if level is not None:
-        low, high = min(low, level[0]), max(high, level[0])
+        low, high = _around_level(np.concatenate([f for folds in series.values() for f in folds]), low, high, level[0])
     pad = 0.08 * (high - low) or 0.1 * max(abs(high), 0.1)
     length = 1
     for index, (key, folds) in enumerate(series.items()):
@@ -143,12 +149,16 @@ def _panel(
                 linestyle=style.dashes,
                 label=key if number == 0 else None,
                 linewidth=1.2 if number == 0 else 0.7,
+                alpha=PALE if len(folds) > MANY else 1.0,
                 marker=style.marker if measured.sum() == 1 else None,
             )
             length = max(length, len(fold))
+        if len(folds) > MANY:
+            epochs, middle = _median(folds)
+            axes.plot(epochs, middle, color=style.colour, linestyle=style.dashes, linewidth=1.8, gid="median")
     if level is not None:
         axes.axhline(level[0], color="black", linewidth=0.8, linestyle=(0, (2, 1.5)), label=level[1], gid="level")
-    for epoch in best:
+    for number, epoch in enumerate(best):
         axes.plot(
             [epoch],
             [0.0],
@@ -159,7 +169,7 @@ def _panel(
             clip_on=False,
             zorder=6,
             transform=axes.get_xaxis_transform(),
-            label="epoch kept" if epoch == best[0] else None,
+            label=None if number else "epoch kept",
             gid="best",
         )
     axes.set_ylim(low - pad, high + pad)
@@ -168,7 +178,29 @@ def _panel(
     axes.xaxis.minorticks_off()
     axes.set_xlabel("Epoch")
     axes.set_ylabel(name)
-    legend_above(axes)
+    legend = legend_above(axes)
+    if level is not None:  # the first epochs may be beyond the axis, behind the legend
+        legend.set_frame_on(True)
+        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.85)
+
+
+def _median(folds: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Return the epochs in which at least half of the trainings have a value, and the median of the values."""
+    length = max(map(len, folds))
+    table = np.array([np.append(fold, np.full(length - len(fold), np.nan)) for fold in folds])
+    enough = np.isfinite(table).sum(axis=0) * 2 >= len(folds)
+    return np.arange(1, length + 1)[enough].astype(np.float64), np.nanmedian(table[:, enough], axis=0)
+
+
+def _around_level(values: FloatArray, low: float, high: float, level: float) -> tuple[float, float]:
+    """Return limits that contain the level and, of the values, those that are not far from the others.
+
+    The first epochs of a domain loss are far from its level; the range in which the training ends would be a line.
+    """
+    measured = values[np.isfinite(values)]
+    first, last = np.quantile(measured, [CENTRAL, 1 - CENTRAL])
+    margin = 2.0 * max(last - first, abs(level - first), abs(level - last), 1e-6)
+    return max(min(low, level), min(first, level) - margin), min(max(high, level), max(last, level) + margin)
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:

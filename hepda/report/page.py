@@ -1,19 +1,23 @@
 """The report of a run: metrics and figures in the order of a reader's questions.
 
 `report.html` is self-contained: its figures are inside it, it loads nothing (a content security policy forbids it), and
-every text that comes from the analysis file is escaped. Its tables can be sorted; it
-reads on a phone and prints.
+every text that comes from the analysis file is escaped. Its tables can be sorted, copied and saved as CSV; its figures
+can be enlarged, and have links to their files. It reads on a phone and in the dark, and prints.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import jinja2
 
@@ -36,6 +40,25 @@ SECTIONS = {
     "missing": ("Missing", "Missing numbers and figures"),
     "details": ("Details", "Configuration and provenance"),
 }
+GLOSSARY = {
+    "Domain": "Events of one origin: a generator, a detector simulation, data, or a set of recordings or images.",
+    "Nominal domain": "The domain whose labelled events the models learn from; the others are compared with it. Also: "
+    "source.",
+    "Held-out (unseen) domain": "A domain that no training has seen. It tests whether an adaptation reduces the bias "
+    "or only the difference between the domains of the training.",
+    "Baseline": "The model without adaptation with which the others are compared.",
+    "Adaptation": "A term of the loss (or a reweighting) that makes the domains look alike to the model.",
+    "Strength": "The factor of the adaptation in the loss; 0 is a model without adaptation.",
+    "Shift": "Relative change of an efficiency from the nominal domain to another one, at the same cut.",
+    "Apparent difference": "The difference between the domains that the adaptation compares. It can decrease although "
+    "the bias does not.",
+    "Null": "What two samples of one domain would give: a smaller difference is no evidence of a difference.",
+    "Probe": "A classifier of the domains that is trained afterwards, on the inputs, the embedding or the score. AUC "
+    "0.5: it finds no difference.",
+    "Embedding": "The output of the last layer that is shared by the class head and the domain head.",
+    "Working point": "A cut on the score that keeps a given share of the signal of the nominal domain.",
+}
+"""Words of the page and their meaning, shown folded."""
 WIDE = 900  # pixels: a figure wider than that has the width of the page
 MANY = 6  # small figures of one section beyond which they are folded away
 FIRST = 3  # except these, if no wide figure gives an overview of them
@@ -74,6 +97,8 @@ class _Picture:
     data: str
     width: int
     height: int
+    png: str = ""
+    pdf: str = ""
 
     @property
     def wide(self) -> bool:
@@ -121,7 +146,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
 
     """
     path = Path(path)
-    pictures = _by_section(content.figures)
+    pictures = _by_section(content.figures, path.parent)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hepda.report"),
         autoescape=True,
@@ -134,6 +159,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
         facts=_facts(content.numbers, content.manifest),
         sections=SECTIONS | dict(content.sections),
         pictures=pictures,
+        glossary=GLOSSARY if content.conclusions or any(pictures.values()) else {},
         undrawn=content.undrawn,
         tables={key: [table.filled for table in tables if table.has_values] for key, tables in content.tables.items()},
         many=MANY,
@@ -152,26 +178,34 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
     return path
 
 
-def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]]) -> dict[str, list[_Picture]]:
+def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]], folder: Path) -> dict[str, list[_Picture]]:
     """Return the figures of each section, read and encoded. Raises ValueError for a section that the page has not."""
     pictures: dict[str, list[_Picture]] = {key: [] for key in SECTIONS}
     for section, title, caption, image in figures:
         if section not in SECTIONS:
             raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
-        pictures[section].append(_picture(title, caption, image))
+        pictures[section].append(_picture(title, caption, image, folder))
     return pictures
 
 
-def _picture(title: str, caption: str, image: Path | str | bytes) -> _Picture:
+def _picture(title: str, caption: str, image: Path | str | bytes, folder: Path) -> _Picture:
+    """Return a figure with its content, and links from the page in `folder` to the files that it is also in."""
     content = image if isinstance(image, bytes) else Path(image).read_bytes()
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
         raise ValueError(f"the image of figure {title!r} is no PNG")
     width, height = struct.unpack(">II", content[16:24])
-    return _Picture(title, caption, base64.b64encode(content).decode("ascii"), width, height)
+    links = ["", ""]
+    if not isinstance(image, bytes):
+        files = [Path(image), Path(image).with_suffix(".pdf")]
+        links = [quote(Path(os.path.relpath(file, folder)).as_posix()) if file.is_file() else "" for file in files]
+    return _Picture(title, caption, base64.b64encode(content).decode("ascii"), width, height, *links)
 
 
-def _facts(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the line under the title: luminosity, seed, version, commit, as far as they are known."""
+def _facts(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the line under the title: luminosity, seed, version, commit, as far as they are known.
+
+    Each has a name, a text, and the whole text if that is shortened.
+    """
     versions = manifest.get("versions")
     facts = [
         ("Luminosity", f"{numbers['luminosity']:g} fb⁻¹" if numbers.get("luminosity") is not None else None),
@@ -180,7 +214,18 @@ def _facts(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tupl
         ("Commit", manifest.get("git_commit") or manifest.get("commit")),
         ("Written", manifest.get("time") or manifest.get("date")),
     ]
-    return [(name, str(value)[:40]) for name, value in facts if value is not None]
+    known = [(name, str(value)) for name, value in facts if value is not None]
+    return [(name, _brief(name, value), value) for name, value in known]
+
+
+def _brief(name: str, value: str) -> str:
+    """Return a commit by its first digits, and a time to the minute."""
+    if name == "Commit":
+        return value[:10] + ("+" if value.endswith("+") else "")
+    if name == "Written":
+        with suppress(ValueError):
+            return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return value[:40]
 
 
 def _json(content: object) -> str:

@@ -171,6 +171,7 @@ class BiasResult:
     n_eff_source: float = 0.0
     n_eff_other: float = 0.0
     why: str | None = None
+    ks_error: float | None = None  # one standard deviation, of both samples, at the score where the KS is reached
 
     @property
     def chi2_ndf(self) -> float | None:
@@ -231,6 +232,8 @@ class SignificanceScan:
     best: Significance  # of asimov, among cuts with enough background; see `scan_cuts` for its events
     best_with_uncertainty: Significance
     best_with_bias: Significance | None
+    bands: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    """By the name of a curve, its ends [m] over bootstrap replicas of the events; empty without replicas."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -323,6 +326,16 @@ class FeatureImportance:
     drop: FloatArray  # [k], mean over repeats
     error: FloatArray  # [k], standard deviation over repeats
     auc: float  # with nothing shuffled
+
+
+@dataclass(frozen=True, slots=True)
+class InputSeparation:
+    """How well one input alone separates signal from background."""
+
+    name: str
+    separation: float  # TMVA's <S^2>: 0 for equal distributions, 1 without overlap
+    error: float
+    auc: float  # of the input as a score; below 0.5, small values are signal
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class EventSample(Record):
     yield_error: Number | None = None
     n_eff: Number | None = None
     negative_fraction: Number | None = None
+    scale: Number | None = None
+    """Factor on the predicted yield, if it is not 1; all yields, weights and errors include it."""
     why: str | None = None
 
 
@@ -65,6 +67,8 @@ class BiasEntry(Record):
 
     class_name: str | None = Field(None, alias="class")
     ks: Value = None
+    ks_error: Number | None = None
+    """One standard deviation, from sumw2 of both domains."""
     ks_null: Value = None
     """What two parts of one generator reach."""
     wasserstein: Value = None
@@ -341,11 +345,18 @@ class GradientCosine(Record):
     last: Number
 
 
+class SeparationEntry(Measured):
+    """guards.separation.<input>: TMVA's separation of signal and background by one input, and its AUC as a score."""
+
+    auc: Number | None = None
+
+
 class Diagnostics(Record):
     """guards: what could deceive."""
 
     class_priors: Mapping[str, Prior] = Field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
+    separation: Mapping[str, SeparationEntry] = Field(default_factory=dict)
     importance: Mapping[str, NotComputed | Mapping[str, Measured]] = Field(default_factory=dict)
     removal: Mapping[str, Removal] = Field(default_factory=dict)
     gradient_cosine: Mapping[str, GradientCosine] = Field(default_factory=dict)

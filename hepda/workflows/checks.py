@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hepda.config import AnyConfig
-from hepda.errors import ConfigError
+from hepda.config import AnyConfig, load_any
+from hepda.errors import ConfigError, HepdaError
 from hepda.runtime import exchange, run_directory
 
 
@@ -60,6 +60,36 @@ def check_precision(config: AnyConfig, device: str) -> None:
         raise ConfigError(f"{asked}: {error}.") from None
 
 
+def check_configs(names: Sequence[str], overrides: Sequence[str] = ()) -> list[str]:
+    """Check analysis files without opening any data.
+
+    Args:
+        names: the files.
+        overrides: `KEY=VALUE` of each.
+
+    Returns:
+        A line for each file.
+
+    Raises:
+        ConfigError: some are wrong; the message has the problems of all of them.
+
+    """
+    lines, problems = [], []
+    for name in names:
+        try:
+            config = load_any(name, overrides)
+        except HepdaError as error:
+            problems.append(str(error))
+            continue
+        texts = text_problems(config)
+        problems += [f"{name}: {text}" for text in texts]
+        if not texts:
+            lines.append(f"{name}: {config.kind}, {len(config.models)} models: no problem found")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return lines
+
+
 def check_texts(config: AnyConfig) -> None:
     """Raise ConfigError for labels, units, titles and colours that figures cannot show."""
     problems = text_problems(config)
@@ -89,13 +119,17 @@ def text_problems(config: AnyConfig) -> list[str]:
     ]
 
 
+_DRAWN = ("label", "unit", "title", "color", "luminosity_label", "experiment_label")
+"""Keys whose texts figures show."""
+
+
 def _texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield every text of a config that figures show, with its dotted key: labels, units, titles, colours."""
     if not isinstance(section, dict):
         return
     for name, value in section.items():
         inner = f"{key}.{name}" if key else str(name)
-        if name in ("label", "unit", "title", "color", "luminosity_label") and isinstance(value, str):
+        if name in _DRAWN and isinstance(value, str):
             yield inner, value
         yield from _texts(value, inner)
     if isinstance(section.get("label"), str) and isinstance(section.get("unit"), str):

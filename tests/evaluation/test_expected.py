@@ -205,3 +205,20 @@ def test_negative_and_empty_bins_are_merged_and_nothing_is_lost():
     assert result.merged == 2 and result.edges.tolist() == [0, 0.1, 0.2, 1]
     hopeless = binned_significance(Counting(score, label, weight), [0, 0.5, 1], min_n_eff=1e3)
     assert hopeless.value is None and "smallest n_eff" in hopeless.why and hopeless.background.tolist() == [36]
+
+
+def test_bands_hold_the_curves_and_shrink_with_more_events():
+    def scan(size):
+        generator = np.random.default_rng(3)
+        label = np.arange(size) % 2
+        score = np.clip(generator.normal(0.4 + 0.2 * label, 0.15), 0, 1)
+        weight = np.where(label == 1, 50 / size, 1000 / size)
+        return scan_cuts(Counting(score, label, weight, relative_uncertainty=0.1), cuts=[0.3, 0.5], replicas=60, seed=1)
+
+    small, large = scan(400), scan(40_000)
+    assert set(small.bands) == {"asimov", "asimov_with_uncertainty"}
+    for result in (small, large):
+        low, high = result.bands["asimov"]
+        assert np.all(low < result.asimov) and np.all(result.asimov < high)
+    width = [np.diff(result.bands["asimov"], axis=0)[0] for result in (small, large)]
+    assert width[0] == pytest.approx(10 * width[1], rel=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,18 @@ def test_data_are_held_against_the_simulation_unless_they_are_blinded(good: Path
     (line,) = [line for line in page if line.split()[:2] == ["met", "data"]]
     assert line.endswith("differs")
     assert any(note.startswith("data: ") and "the simulation expects" in note for note in result.notes)
+
+
+def test_data_that_are_far_more_than_the_simulation_are_a_warning(good: Path, tmp_path: Path) -> None:
+    first = looked_at(configured(good, tmp_path, evaluation__blind=None))
+    [ratio] = [float(found[1]) for note in first.notes if (found := re.search(r", ([\d.]+) of it$", note))]
+    luminosity = configured(good, tmp_path).luminosity * ratio
+
+    def warned(factor: float) -> bool:
+        result = looked_at(configured(good, tmp_path, evaluation__blind=None, luminosity=luminosity * factor))
+        return any("times the events of the simulation; check luminosity" in text for text in result.warnings)
+
+    assert [warned(factor) for factor in (1.0, 0.5, 2.0)] == [False, True, True]
 
 
 def test_weights_that_are_not_finite_outside_the_selection_do_not_hide_the_flow(good: Path, tmp_path: Path) -> None:

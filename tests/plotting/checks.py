@@ -37,12 +37,11 @@ def assert_legend_is_clear(figure: Figure) -> None:
         box = legend.get_window_extent().transformed(axes.transAxes.inverted())
         assert box.x1 <= 1.02
         assert box.y1 <= 1.02
-        heights = [line.get_ydata() for line in axes.get_lines() if line.get_transform() == axes.transData]
-        heights += [y + bars[1] for _, y, bars in points(axes)]
-        for y in heights:
-            top = axes.transData.transform(np.column_stack([np.zeros(np.size(y)), np.asarray(y, dtype=float)]))
-            reached = axes.transAxes.inverted().transform(top)[:, 1]
-            assert np.nanmax(reached, initial=-1.0) < box.y0
+        drawn = [line.get_xydata() for line in axes.get_lines() if line.get_transform() == axes.transData]
+        drawn += [np.column_stack([x, y + bars[1]]) for x, y, bars in points(axes)]
+        for xy in drawn:
+            x, reached = axes.transAxes.inverted().transform(axes.transData.transform(xy)).T
+            assert np.nanmax(reached[x >= box.x0], initial=-1.0) < box.y0
 
 
 def assert_nothing_is_cut(figure: Figure) -> None:

@@ -1,5 +1,6 @@
 """ROC, bias, significance, trade-off, calibration, overtraining: the numbers given are those drawn."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,10 @@ from hepda.errors import DataError
 from hepda.plotting.base.style import Label, model_styles
 from hepda.plotting.scores.bias import ks_figure, shift_figure
 from hepda.plotting.scores.calibration import calibration_figure, overtraining_figure
+from hepda.plotting.scores.correlations import correlations_figure
 from hepda.plotting.scores.efficiency import efficiency_figure, importance_figure
 from hepda.plotting.scores.ratios import ratio_figure
-from hepda.plotting.scores.roc import roc_figure
+from hepda.plotting.scores.roc import purity_figure, roc_figure
 from hepda.plotting.scores.significance import significance_figure
 from hepda.plotting.scores.tradeoff import TradeoffPoint, tradeoff_figure
 from hepda.results import evaluation as results
@@ -58,6 +60,35 @@ def test_roc_without_its_reference_is_refused_and_empty_efficiencies_are_gaps() 
     assert np.isnan(main.get_lines()[0].get_ydata()[:5]).all()
 
 
+def test_purity_follows_from_the_efficiencies_and_the_share_of_signal() -> None:
+    figure = purity_figure({name: band(0.1 * i) for i, name in enumerate(NAMES)}, signal_share=0.2, label=LABEL)
+    [axes] = figure.axes
+    kept, background = 0.2 * GRID, 0.8 * band(0.1).background_efficiency
+    assert axes.get_lines()[1].get_ydata() == pytest.approx(kept / (kept + background))
+    assert axes.get_lines()[0].get_ydata()[-1] == pytest.approx(0.2)  # without a cut
+    referee(figure)
+    with pytest.raises(DataError, match="share of signal"):
+        purity_figure({"dann": band(0)}, signal_share=0.0)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_correlation_matrices_have_their_numbers_where_there_is_room(count: int) -> None:
+    generator = np.random.default_rng(1)
+    matrix = np.corrcoef(generator.normal(size=(count, 60)))
+    matrix[0] = np.nan
+    names = [f"$p_T$(jet {i})" for i in range(count)]
+    figure = correlations_figure({"signal": matrix, "background": matrix}, names, label=LABEL)
+    first, second, bar = figure.axes
+    assert [axes.get_title() for axes in (first, second)] == ["signal", "background"]
+    assert np.ma.getdata(first.get_images()[0].get_array())[1:] == pytest.approx(matrix[1:])
+    assert len(first.texts) == (np.isfinite(matrix).sum() if count == 3 else 0)
+    assert [t.get_text() for t in first.get_yticklabels()] == names
+    assert bar.get_ylim() == (-1.0, 1.0)
+    assert_nothing_is_cut(figure)
+    with pytest.raises(DataError, match="nothing to draw"):
+        correlations_figure({"signal": matrix}, ["one"])
+
+
 def shift(efficiency: float, value: float | None, error: float | None) -> results.EfficiencyShift:
     return results.EfficiencyShift(efficiency, 0.5, 0.1, 0.1, value, error)
 
@@ -87,7 +118,7 @@ def test_many_shifts_become_a_curve_with_a_band() -> None:
 
 def ks(value: float, quantile: float | None) -> SimpleNamespace:
     null = None if quantile is None else SimpleNamespace(level=0.95, quantile=quantile)
-    return SimpleNamespace(ks=value, null=null)
+    return SimpleNamespace(ks=value, null=null, ks_error=0.002)
 
 
 def test_ks_bars_carry_the_quantile_of_the_null() -> None:
@@ -96,6 +127,8 @@ def test_ks_bars_carry_the_quantile_of_the_null() -> None:
     figure = ks_figure(bias, source="simulation", label=LABEL)
     [axes] = figure.axes
     assert sorted(p.get_width() for p in axes.patches) == pytest.approx([0.02] + [0.03] * 7)
+    bars = [c.get_segments()[0][:, 0] for c in axes.collections]
+    assert bars[0] == pytest.approx([0.028, 0.032])
     marks = marked(axes, "null")
     assert len(marks) == 7
     assert all(mark.get_xdata()[0] == 0.014 for mark in marks)
@@ -129,6 +162,12 @@ def test_significance_has_a_panel_for_each_set_of_uncertainties_and_none_empty()
     assert len(figure.axes[2].get_lines()) == len(NAMES)  # no best cut, no marker
     assert all("sigma" in axes.get_ylabel() for axes in figure.axes)
     referee(figure)
+    banded = replace(scan(), bands={"asimov_with_bias": (0.2 * scan().asimov, 0.4 * scan().asimov)})
+    figure = significance_figure({"dann": banded}, bias_from="third", label=LABEL)
+    assert [len(axes.collections) for axes in figure.axes] == [0, 0, 1]
+    assert "+ difference to third" in [t.get_text() for t in figure.axes[2].texts]
+    reached = figure.axes[2].collections[0].get_paths()[0].vertices[:, 1]
+    assert reached.max() == pytest.approx(0.4 * np.nanmax(banded.asimov[~few]))
     figure = significance_figure({name: scan(bias=False) for name in NAMES}, x="cut", label=LABEL)
     assert len(figure.axes) == 2
     assert figure.axes[-1].get_xlabel() == "Cut on the score"
@@ -166,8 +205,10 @@ def test_calibration_leaves_out_empty_bins() -> None:
         np.linspace(0, 1, 4), np.array([0.2, 0.5, 0.8]), fraction, np.full(3, 0.05), np.ones(3), 0.1
     )
     figure = calibration_figure(dict.fromkeys(NAMES, curve), label=LABEL)
-    [axes] = figure.axes
+    axes, below = figure.axes
     assert points(axes)[0][1] == pytest.approx([0.1, 0.8])
+    assert points(below)[0][1] == pytest.approx([-0.1, 0.0])
+    assert below.get_ylim() == pytest.approx((-0.165, 0.165))  # the largest difference with its error
     referee(figure)
     fraction[:] = np.nan
     with pytest.raises(DataError, match="no model has a signal fraction"):
@@ -222,6 +263,9 @@ def test_efficiencies_stand_in_their_bins_and_gaps_are_left_out() -> None:
         for x, y, bars in points(axes):
             assert y == pytest.approx([0.1, 0.3]) and bars == pytest.approx(np.full((2, 2), 0.02))
             assert 4.5 < x[0] < 5.5 and 6.5 < x[1] < 7.5
+        bins = [c.lines[2][0] for c in axes.containers if c.lines[0] is None]
+        assert len(bins) == len(NAMES)
+        assert bins[-1].get_segments()[1][:, 0] == pytest.approx([6.5, 7.5])  # the bar is the bin
     assert figure.axes[-1].get_xlabel() == "Number of jets"
     referee(figure)
     nothing = results.EfficiencyCurve(edges, np.full(3, np.nan), np.ones(3), np.ones(3))
@@ -236,10 +280,12 @@ def test_importance_shows_the_inputs_that_matter_most_in_any_domain() -> None:
         "alternative": results.FeatureImportance(names, drop, np.full(20, 0.002), 0.6),
         "third": results.FeatureImportance(names[::-1], 2 * drop, np.full(20, 0.003), 0.6),
     }
-    figure = importance_figure(importance, source="simulation", label=LABEL)
+    labels = {"input_0": "$p_T$(jet 1)", "third": "third generator"}
+    figure = importance_figure(importance, source="simulation", names=labels, label=LABEL)
     [axes] = figure.axes
+    assert "third generator" in [t.get_text() for t in figure.legends[0].get_texts()]
     shown = [t.get_text() for t in axes.get_yticklabels()]
-    assert len(shown) == 12 and shown[0] == "input_19" and "input_0" in shown
+    assert len(shown) == 12 and shown[0] == "input_19" and "$p_T$(jet 1)" in shown
     widths = sorted((p.get_width() for p in axes.patches), reverse=True)
     assert widths[0] == pytest.approx(0.04)
     assert_nothing_is_cut(figure)

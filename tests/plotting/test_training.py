@@ -74,6 +74,35 @@ def test_what_was_never_measured_has_no_panel() -> None:
         training_figure({"Cosine": {"x": [[None]]}}, model="network")
 
 
+def test_two_trainings_that_kept_the_same_epoch_are_one_entry_of_the_legend() -> None:
+    panels, levels = history_panels(columns(), columns())
+    figure = training_figure(panels, model="dann", levels=levels, best_epochs=[4, 4])
+    assert figure.axes[0].get_legend_handles_labels()[1].count("epoch kept") == 1
+
+
+def test_the_first_epochs_of_a_domain_loss_do_not_set_its_range() -> None:
+    loss = [5.0, *np.full(30, LN2 - 0.001)]
+    panels = {"Domain loss": {"training": [loss]}}
+    [axes] = training_figure(panels, model="dann", levels={"Domain loss": (LN2, "ln 2")}).axes
+    low, high = axes.get_ylim()
+    assert low < LN2 - 0.001 and LN2 < high < LN2 + 0.01
+
+
+def test_many_trainings_have_a_line_for_their_median() -> None:
+    folds = [[float(i), 2.0 * i, np.nan if i < 4 else 7.0] for i in range(5)]
+    [axes] = training_figure({"Class loss": {"training": folds}}, model="network").axes
+    [median] = marked(axes, "median")
+    assert median.get_xydata().tolist() == [[1.0, 2.0], [2.0, 4.0]]  # one value of the third epoch is too few
+    assert {line.get_alpha() for line in axes.get_lines()} == {0.35, None}
+    [axes] = training_figure({"Class loss": {"training": folds[:4]}}, model="network").axes
+    assert not marked(axes, "median")
+
+
+def test_the_learning_rate_has_a_panel() -> None:
+    panels, _ = history_panels(columns() | {"learning_rate": [0.001] * EPOCHS})
+    assert panels["Learning rate"] == {"schedule": [[0.001] * EPOCHS]}
+
+
 def test_a_single_epoch_is_drawn_as_points() -> None:
     [axes] = training_figure({"Class loss": {"training": [[0.5]]}}, model="network").axes
     assert axes.get_lines()[0].get_marker() == "o"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from hepda.events.results.tables import conclude
+from hepda.events.results.tables import answers_table, conclude
 from hepda.events.results.tables.sections import section_tables, terminal_table
 from hepda.number_format import Cell, Table
 from hepda.report import page as report_page
@@ -106,6 +106,7 @@ GUARDS = {
     "inputs": {"simulation:alternative": {"background": {"bdt": {"inputs": interval(0.5711, 0.0119)},
                                                          "mlp": {"inputs": interval(0.5733, 0.0121)}}}},
     "importance": {"simulation:alternative": {"ht": {"value": 0.0213, "error": 0.0031}}},
+    "separation": {"ht": {"value": 0.0713, "error": 0.0019, "auc": 0.6173}},
     "removal": {"simulation:alternative": {
         "inputs": ["ht"], "without": {"0": {"domains": interval(0.5711, 0.0119), "classes": interval(0.8407, 0.0083)},
                                       "1": {"domains": interval(0.5213, 0.0117), "classes": interval(0.8391, 0.0087)}},
@@ -216,6 +217,81 @@ def test_nothing_is_fetched_from_anywhere(metrics: dict[str, Any], tmp_path: Pat
     css = "".join(re.findall(r"<style>(.*?)</style>", page, re.S))
     assert "url(" not in css
     assert "@import" not in css
+
+
+def test_a_figure_is_enlarged_by_a_click_and_links_to_its_files(metrics: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "plots"
+    folder.mkdir(parents=True)
+    for name in ("a b.png", "a b.pdf", "c.png"):
+        (folder / name).write_bytes(png())
+    figures = [ReportFigure("inputs", name, "", folder / f"{name}.png") for name in ("a b", "c")]
+    figures.append(ReportFigure("inputs", "bytes", "", png()))
+    _, parser = read(write_report(tmp_path / "run" / "report.html", metrics, figures))
+    links = [attributes["href"] for tag, attributes in parser.tags if tag == "a" and attributes["href"][0] != "#"]
+    assert links == ["plots/a%20b.png", "plots/a%20b.pdf", "plots/c.png"]
+    zooms = [attributes for tag, attributes in parser.tags if attributes.get("class") == "zoom"]
+    assert len(zooms) == 3 and [tag for tag, _ in parser.tags].count("dialog") == 1
+
+
+def test_the_page_is_for_light_and_dark_and_prints_in_light_colours(metrics: dict[str, Any], tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    style = "".join(re.findall(r"<style>(.*?)</style>", page, re.S))
+    assert "prefers-color-scheme: dark" in style
+    root = re.findall(r":root \{([^}]*)\}", style)
+    names = [set(re.findall(r"--\w+", text)) for text in root]
+    assert names[0] >= names[1] and {"--page", "--ink"} <= names[2]
+    ratios = [_contrast(text, "arrow", "wash") for text in root[:2]]
+    assert min(ratios) >= 3.0  # of symbols, WCAG 1.4.11
+    assert min(_contrast(text, "soft", "page") for text in root[:2]) >= 4.5
+
+
+def _contrast(css: str, first: str, second: str) -> float:
+    def luminance(name: str) -> float:
+        text = re.search(rf"--{name}: #([0-9a-f]+)", css)[1]
+        text = "".join(2 * letter for letter in text) if len(text) == 3 else text
+        channels = [int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_first_table_answers_whether_it_helped(metrics: dict[str, Any], tmp_path: Path) -> None:
+    points = metrics["models"]["dann"]["verdict"]["points"]
+    points["0.3"]["judgement"], points["0.1"]["judgement"] = "fell less", "unresolved"
+    table = answers_table(EventMetrics.from_json(metrics))
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+    assert rows["dann"] == [
+        "less than it seems: the difference to third decreased less at 30 %", "−0.0071 ± 0.0013", "0.312 ± 0.063",
+        "0.812 ± 0.046", "0.206",
+    ]  # fmt: skip
+    assert table.head[3:5] == ["Shift to alternative / baseline", "Shift to third (unseen) / baseline"]
+    assert "network" not in rows and "at 30 % signal efficiency" in table.note
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert page.index("Did the adaptation help?") < page.index("<h3>Summary")
+
+
+@pytest.mark.parametrize(
+    ("judgement", "answer"),
+    [
+        ("apparent only", "no: only"), ("fell", "yes: the difference to third"), ("untested", "unknown: the apparent"),
+        ("cannot tell", "unknown: third has"), ("not fallen", "no: the apparent difference did not"),
+        ("unresolved", "unknown: too few events"),
+    ],
+)  # fmt: skip
+def test_every_judgement_has_an_answer(metrics: dict[str, Any], judgement: str, answer: str) -> None:
+    metrics["models"]["dann"]["verdict"]["points"] = {"0.3": {"judgement": judgement}}
+    rows = {row[0].text: row[1].text for row in answers_table(EventMetrics.from_json(metrics)).rows}
+    assert rows["dann"].startswith(answer) and "%" not in rows["dann"]
+    metrics["models"]["dann"]["verdict"]["adapted"] = False
+    assert "dann" not in {row[0].text for row in answers_table(EventMetrics.from_json(metrics)).rows}
+
+
+def test_a_scaled_yield_says_its_factor(metrics: dict[str, Any], tmp_path: Path) -> None:
+    metrics["samples"]["tt_alt"]["scale"] = 30
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert "61.93 ± 0.35 (× 30)</td>" in page.replace("\u202f", " ") and page.count("(× 30)") == 1
 
 
 def test_names_from_the_analysis_file_are_text_and_never_markup(metrics: dict[str, Any], tmp_path: Path) -> None:
@@ -352,8 +428,8 @@ def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
     first, trained, third, ks = judged(metrics, at3="fell less").splitlines()
     assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of that of the baseline.")
     assert trained == (
-        "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 ± 4.7 and −10.3 ± 4.7 %, against "
-        "−23.4 ± 4.6 and −23.4 ± 4.6 % for network (ratio 0.31 and 0.44)."
+        "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 and −10.3 %, against −23.4 and "
+        "−23.4 % for network (ratio 0.31 and 0.44)."
     )
     assert "to third" in third and "(ratio 0.81 and 0.95)" in third
     assert ks == "KS distance to alternative: 0.012, compatible with two samples of one generator, against 0.032."

@@ -107,3 +107,30 @@ def test_a_run_of_an_earlier_hepda_has_to_be_evaluated_once(run: Path, capsys: p
     assert cli.main(["report", str(run.parent)]) == 2
     assert "is not a run directory" in capsys.readouterr().err
     assert cli.main(["report", str(run), "--plots", "some"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "terminal", "environment", "opened"),
+    [
+        ([], True, {"DISPLAY": ":0"}, True),
+        ([], True, {}, False),  # no display
+        ([], False, {"DISPLAY": ":0"}, False),  # a pipe
+        ([], True, {"DISPLAY": ":0", "CI": "true"}, False),
+        (["--no-open"], True, {"DISPLAY": ":0"}, False),
+        (["--open"], False, {}, True),
+    ],
+)
+def test_the_page_is_shown_to_somebody_who_can_see_it(
+    run: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], terminal: bool, environment: dict[str, str],
+    opened: bool,
+) -> None:  # fmt: skip
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    seen: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: seen.append(address) or True)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    assert cli.main(["report", str(run), "--plots", "none", *options]) == 0
+    assert seen == ([(run / "report.html").as_uri()] if opened else [])

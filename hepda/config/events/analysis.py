@@ -194,6 +194,11 @@ class AnalysisConfig(BaseConfig):
     """The eras and their luminosities, in 1/fb; set from `luminosity`."""
     luminosity_label: str | None = None
     """How figures write it; null: from `luminosity`."""
+    energy: Positive | None = 13.0
+    """Of the collisions, in TeV, as figures write it; null: not written."""
+    experiment_label: str | None = None
+    """What figures write in bold over their axes, such as `CMS Private Work` or `ATLAS Internal`; null: Simulation,
+    Data or Pseudo-data, by what they show."""
     tree: str | None = None
     """The name of the tree of events; null: the one that holds the events, where the file shows which that is."""
     reading: ReadingConfig = ReadingConfig()

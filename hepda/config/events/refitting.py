@@ -10,7 +10,7 @@ from hepda.errors import ConfigError
 
 OF_FIT = ("fit", "systematics")
 """Sections that a fit alone uses."""
-_LOOKS = ("plots", "luminosity_label")
+_LOOKS = ("plots", "luminosity_label", "energy", "experiment_label")
 _LOOKS_OF_SAMPLES = ("label", "color")
 
 

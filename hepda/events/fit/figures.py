@@ -132,9 +132,10 @@ class ClosureData:
     models: Mapping[str, FittedModel]
 
 
-def label_of(appearance: Appearance, status: str) -> Label:
-    """Return the line above the axes, which states the scale of signals that have one."""
-    return Label(status, luminosity=appearance.luminosity, note=appearance.signal_scale)
+def label_of(appearance: Appearance, kind: str) -> Label:
+    """Return the line above the axes, which states the kind of events and the scale of signals that have one."""
+    status, note = appearance.heading(kind, appearance.signal_scale)
+    return Label(status, appearance.luminosity, appearance.energy, note)
 
 
 def _plain(name: str) -> str:
@@ -284,7 +285,9 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
             "As before, with the alternative generator as a systematic of the fit; only another domain is a test.",
         ),
     }
-    label = label_of(data.appearance, "Simulation")
+    domains = {domain for fitted in data.models.values() for variant in texts for domain in fitted.closure.of(variant)}
+    with_data = any(s.is_data and s.domain in domains for s in data.appearance.samples.values())
+    label = label_of(data.appearance, data.appearance.kind_of_data if with_data else "Simulation")
     for variant, (title, caption) in texts.items():
         fits: dict[str, dict[str, list[ClosedEntry]]] = {}
         for model, fitted in data.models.items():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hepda.errors import DataError
 from hepda.evaluation.differences.ratios import DomainComparison, RatioSettings, shift_ratios
 from hepda.evaluation.efficiency import weighted_efficiency
+from hepda.evaluation.inputs import input_separations
 from hepda.evaluation.roc import rocs
 from hepda.events.domains.roles import (
     blinded_domains,
@@ -34,6 +35,7 @@ from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import (
     FeatureImportance,
     InputRemoval,
+    InputSeparation,
     Interval,
     ProbeResult,
     Roc,
@@ -61,6 +63,7 @@ class Numbers:
     models: dict[str, ModelNumbers] = field(default_factory=dict)
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
     importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
+    separations: tuple[InputSeparation, ...] = ()  # of signal and background by each input alone, in the source
     removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most separating inputs, by domain
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
     unlabelled: tuple[str, ...] = ()  # other domains whose classes are unknown: data
@@ -132,6 +135,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.models[model].probes[domain] = result
         elif kind == "probe":
             numbers.inputs[domain] = result
+        elif kind == "inputs":
+            numbers.separations = result
         elif kind == "classes":
             numbers.models[model].classes = result
         elif kind == "bias":
@@ -147,7 +152,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
-    "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
+    "inputs": "separation by inputs", "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
 
@@ -160,6 +165,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("importance", "", other) for other in evaluated.others]
     parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
+    parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:
         parts += [("classes", model, "") for model in evaluated.scores]
     if evaluated.others and len(evaluated.scores) > 1:
@@ -187,6 +193,12 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = model_classes(evaluated, model)
     elif kind == "bias":
         result = bias_numbers(evaluated, domain)
+    elif kind == "inputs":
+        table = evaluated.table
+        rows = np.flatnonzero(table.of_domain(evaluated.spec.domains.nominal) & (table.label >= 0))
+        result = input_separations(
+            table.names, table.features[rows], table.label[rows], table.weight[rows], seed=evaluated.spec.seed
+        )
     elif kind == "ratio":
         result = _ratios(evaluated)
     elif kind == "importance":

@@ -35,11 +35,12 @@ class _SampleRows:
     weights: Array | None
     signal: bool = False
     colour: str | None = None
+    scale: float = 1.0
 
     def of(self, values: Array) -> features.FeatureSample:
         """Return the part with a quantity [n] of all events."""
         return features.FeatureSample(
-            self.name, values[self.rows], self.weights, signal=self.signal, colour=self.colour
+            self.name, values[self.rows], self.weights, signal=self.signal, colour=self.colour, scale=self.scale
         )
 
 
@@ -106,9 +107,10 @@ class FigureData:
             data: whether the figure shows data if there are any.
 
         """
-        notes = [text for text in (note, self.appearance.signal_scale) if text]
-        status = "Pseudo-data" if data and self.has_data else "Simulation"
-        return style.Label(status, luminosity=self.appearance.luminosity, note=", ".join(notes))
+        appearance = self.appearance
+        kind = appearance.kind_of_data if data and self.has_data else "Simulation"
+        status, text = appearance.heading(kind, note, appearance.signal_scale)
+        return style.Label(status, appearance.luminosity, appearance.energy, text)
 
     def stack(self, values: Array) -> list[features.FeatureSample]:
         """Return the samples of the source as a stack, background first."""
@@ -146,8 +148,9 @@ class FigureData:
         parts = []
         for (label, _), names in groups.items():
             rows = np.flatnonzero(self.table.of_samples(names))
-            weight, first = np.asarray(self.table.weight[rows]), names[0]
-            parts.append(_SampleRows(label, rows, weight, is_signal[first], self.appearance.samples[first].color))
+            weight, name = np.asarray(self.table.weight[rows]), names[0]
+            sample = self.appearance.samples[name]
+            parts.append(_SampleRows(label, rows, weight, is_signal[name], sample.color, sample.scale))
         return parts
 
     @cached_property
@@ -170,7 +173,7 @@ class FigureData:
             scale = weight[of_source & ~nominal].sum() / weight[simulated].sum()
             rows = np.flatnonzero(simulated | nominal)
             scaled = np.where(simulated[rows], scale, 1.0) * weight[rows]
-            parts.append(_SampleRows(f"{name} (scaled)", rows, scaled, colour=colours[domain]))
+            parts.append(_SampleRows(f"{name} × {scale:.3g}", rows, scaled, colour=colours[domain]))
         return parts
 
     @cached_property

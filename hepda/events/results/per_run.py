@@ -33,6 +33,11 @@ def run_metrics(spec: EvaluationSpec, numbers: Numbers, histories: Mapping[str, 
             f"{numbers.source}:{other}": {name: probes_of(results) for name, results in by_class.items()}
             for other, by_class in numbers.inputs.items()
         }
+    if numbers.separations:
+        diagnostics["separation"] = {
+            entry.name: {"value": entry.separation, "error": entry.error, "auc": entry.auc}
+            for entry in numbers.separations
+        }
     if numbers.importance:
         diagnostics["importance"] = {
             f"{numbers.source}:{other}": _importance(result) for other, result in numbers.importance.items()

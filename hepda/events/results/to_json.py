@@ -69,6 +69,7 @@ def bias_of(bias: BiasResult) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "class": bias.class_name,
         "ks": bias.ks,
+        "ks_error": bias.ks_error,
         "ks_null": None if bias.null is None else bias.null.quantile,
         "wasserstein": bias.wasserstein,
         "chi2_ndf": bias.chi2_ndf,
@@ -146,7 +147,7 @@ def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, 
 
 def excluded_bias(spec: EvaluationSpec, why: str) -> dict[str, Any]:
     """Do the same as `bias_of` for a domain that was not compared."""
-    names = ("class", "ks", "ks_null", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")
+    names = ("class", "ks", "ks_error", "ks_null", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")
     points = dict.fromkeys((f"{point:g}" for point in spec.shift_points), None)
     shifts = {"efficiency_shift": points, "efficiency_shift_error": dict(points)}
     return dict.fromkeys(names, None) | shifts | {"why": why}

@@ -81,6 +81,7 @@ def draw_points(
     bars: tuple[Floats, Floats] | None = None,
     label: str | None = None,
     colour: str = "black",
+    marker: float = 2.6,
 ) -> ErrorbarContainer:
     """Draw points with vertical error bars at the bin centres; hidden bins are not drawn at all."""
     down, up = values.interval() if bars is None else bars
@@ -95,7 +96,7 @@ def draw_points(
         color=colour,
         label=label,
         linewidth=0.8,
-        markersize=2.6,
+        markersize=marker,
         zorder=5,
     )
     return drawn

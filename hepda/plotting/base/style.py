@@ -59,6 +59,20 @@ DASHES: tuple[Any, ...] = (
     (0, (6, 1.5, 1, 1.5, 1, 1.5)),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+# Models: no colour of a domain, of data or of a signal, so that a colour has one meaning in all figures of a run.
+# Neighbours differ in lightness, which colour-vision deficiency leaves; dashes and markers differ too.
+MODEL_PALETTE = (
+    "#00796b",
+    "#d81b74",
+    "#c28e0e",
+    "#5c6770",
+    "#7a4a2b",
+    "#7cb518",
+    "#1aa7c4",
+    "#e39ad0",
+    "#33502a",
+    "#a8a35a",
+)
 RESERVED_MODELS = {"network": 0, "dann": 1, "dann_data": 2, "bdt": 3}
 DOMAIN_COLOURS = {
     "simulation": "#3f90da",
@@ -221,9 +235,9 @@ def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
     for name in names:
         if name not in slots:
             slots[name] = next(free)
-    n = len(PALETTE)
+    n = len(MODEL_PALETTE)
     return {
-        name: LineStyle(PALETTE[i % n], DASHES[(i + i // n) % len(DASHES)], MARKERS[(i + i // n) % len(MARKERS)])
+        name: LineStyle(MODEL_PALETTE[i % n], DASHES[(i + i // n) % len(DASHES)], MARKERS[(i + i // n) % len(MARKERS)])
         for name, i in ((name, slots[name]) for name in names)
     }
 
@@ -331,6 +345,28 @@ def legend_above(axes: Axes, *, columns: int | None = None, note: str = "", **op
     if note:
         legend.set_title(note)
     raise_limit(axes, legend_bottom(legend) - 0.03)
+    return legend
+
+
+def legend_beside(axes: Axes, *, note: str = "") -> Legend:
+    """Put the legend in the upper right corner and raise the upper limit until the lines below it are clear of it.
+
+    For curves that fall from left to right: what is drawn left of the legend may reach higher than its lower end. The
+    limits at the time of the call must enclose what is drawn.
+    """
+    legend = axes.legend(loc="upper right", alignment="left", title_fontsize=7.0)
+    if note:
+        legend.set_title(note)
+    box = legend.get_window_extent().transformed(axes.transAxes.inverted())
+    reached = 0.0
+    for line in axes.get_lines():
+        if line.get_transform() != axes.transData:
+            continue
+        x, y = axes.transAxes.inverted().transform(axes.transData.transform(line.get_xydata())).T
+        below = (x >= box.x0 - 0.02) & np.isfinite(y)
+        reached = max(reached, float(np.max(y[below], initial=0.0)))
+    if reached > box.y0 - 0.04:
+        raise_limit(axes, (box.y0 - 0.04) / reached)
     return legend
 
 

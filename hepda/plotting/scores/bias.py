@@ -104,8 +104,8 @@ def ks_figure(
 ) -> Figure:
     """Draw the KS distance of the score between `source` and each other domain, one bar per model, with the null.
 
-    The black mark on a bar is the value that two halves of the same generator reach (the quantile of the null
-    distribution): a bar that ends left of it shows no difference.
+    Error bars are statistical (`BiasResult.ks_error`). The black mark on a bar is the value that two halves of the same
+    generator reach (the quantile of the null distribution): a bar that ends left of it shows no difference.
 
     Args:
         bias: other domain -> model -> result.
@@ -125,8 +125,12 @@ def ks_figure(
     for other, results in bias.items():
         for model, result in results.items():
             y = rows.position(model, other)
-            rows.axes.barh(y, result.ks, height=0.86 * rows.height, color=rows.colours[other], alpha=0.85)
-            reach = max(reach, result.ks)
+            error = getattr(result, "ks_error", None)
+            rows.axes.barh(
+                y, result.ks, xerr=error, height=0.86 * rows.height, color=rows.colours[other], alpha=0.85,
+                error_kw={"linewidth": 0.7},
+            )  # fmt: skip
+            reach = max(reach, result.ks + (error or 0.0))
             if result.null is not None:
                 level, reach = result.null.level, max(reach, result.null.quantile)
                 rows.axes.plot(

@@ -19,7 +19,6 @@ from hepda.plotting.base.style import (
     AxisTexts,
     Label,
     axes_label,
-    figure,
     height_for,
     legend_above,
     model_styles,
@@ -27,6 +26,9 @@ from hepda.plotting.base.style import (
     styled,
 )
 from hepda.results.evaluation import CalibrationCurve, OvertrainingTest
+
+WELL_KNOWN = 0.2
+"""Error of a signal fraction from which on it does not determine the range of the differences."""
 
 
 @styled
@@ -39,7 +41,8 @@ def calibration_figure(
 ) -> Figure:
     """Draw the signal fraction against the mean score of each bin, all models.
 
-    A calibrated score is on the diagonal. Bins without a fraction (NaN) are excluded.
+    A calibrated score is on the diagonal; the lower panel has the differences from it. Bins without a fraction (NaN)
+    are excluded.
 
     Args:
         curves: model -> its calibration.
@@ -52,8 +55,8 @@ def calibration_figure(
 
     """
     styles = model_styles(models or curves)
-    drawn, axes = figure(height=height_for(len(curves), COLUMN * 0.92))
-    highest, count = 1.0, 0
+    drawn, axes, below = ratio_figure(height=height_for(len(curves), COLUMN))
+    highest, count, reach = 1.0, 0, 0.05
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="calibrated")
     for name, curve in curves.items():
         defined = np.isfinite(curve.fraction) & np.isfinite(curve.mean_score)
@@ -72,13 +75,22 @@ def calibration_figure(
             label=name,
         )
         highest = max(highest, float(np.nanmax(curve.fraction[defined] + curve.error[defined])))
+        difference, error = curve.fraction[defined] - curve.mean_score[defined], curve.error[defined]
+        below.errorbar(
+            curve.mean_score[defined], difference, yerr=error, fmt=style.marker, color=style.colour,
+            linestyle=style.dashes, linewidth=0.9,
+        )  # fmt: skip
+        reach = max(reach, float(np.max((np.abs(difference) + error)[error < WELL_KNOWN], initial=0.0)))
     if not count:
         raise DataError("no model has a signal fraction in any bin of its score; there is nothing to draw")
     axes.set_xlim(0.0, 1.0)
     # Where negative weights cancel, a fraction can have any error; it exceeds the axes so that 0 to 1 stays readable.
     axes.set_ylim(0.0, min(1.02 * highest, 1.4))
     axes.set_yticks(np.linspace(0.0, 1.0, 6))
-    axes.set_xlabel(texts.x or "Mean score in bin")
+    below.axhline(0.0, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=1)
+    below.set_ylim(-1.1 * reach, 1.1 * reach)
+    below.set_xlabel(texts.x or "Mean score in bin")
+    below.set_ylabel("Difference", loc="center", fontsize=7.5)
     axes.set_ylabel(texts.y or "Signal fraction in bin")
     axes_label(axes, label)
     legend_above(axes, note=label.note if label else "")

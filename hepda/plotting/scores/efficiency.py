@@ -29,7 +29,8 @@ def efficiency_figure(
 ) -> Figure:
     """Draw the efficiency of each model's cut in bins of a variable: one panel per class, all models.
 
-    Bins without a positive sum of weights are excluded.
+    A horizontal bar is the bin, in which the models stand next to each other. Bins without a positive sum of weights
+    are excluded.
 
     Args:
         curves: class -> model -> curve; the curves of a class share their bins.
@@ -51,10 +52,14 @@ def efficiency_figure(
         top = 0.0
         for index, (model, curve) in enumerate(of.items()):
             width = np.diff(curve.edges)
-            x = curve.edges[:-1] + width * (0.2 + 0.6 * (index + 0.5) / len(of))
             defined, style = np.isfinite(curve.efficiency), styles[model]
+            x = (curve.edges[:-1] + width * (0.2 + 0.6 * (index + 0.5) / len(of)))[defined]
+            ends = x - curve.edges[:-1][defined], curve.edges[1:][defined] - x
             panel.errorbar(
-                x[defined], curve.efficiency[defined], yerr=curve.error[defined], fmt=style.marker, color=style.colour,
+                x, curve.efficiency[defined], xerr=ends, fmt="none", ecolor=style.colour, elinewidth=0.4, gid="bin"
+            )
+            panel.errorbar(
+                x, curve.efficiency[defined], yerr=curve.error[defined], fmt=style.marker, color=style.colour,
                 linewidth=0.9, label=model,
             )  # fmt: skip
             top = max(top, float(np.max((curve.efficiency + curve.error)[defined], initial=0.0)))
@@ -74,7 +79,11 @@ def efficiency_figure(
 
 @styled
 def importance_figure(
-    importance: Mapping[str, FeatureImportance], *, source: str, label: Label | None = None
+    importance: Mapping[str, FeatureImportance],
+    *,
+    source: str,
+    names: Mapping[str, str] | None = None,
+    label: Label | None = None,
 ) -> Figure:
     """Draw the inputs by which a classifier separates each domain from `source`: the AUC lost if one is shuffled.
 
@@ -83,21 +92,24 @@ def importance_figure(
     Args:
         importance: other domain -> result.
         source: name of the source.
+        names: labels of inputs and of domains; one without a label is called by its name.
         label: label over the axes.
 
     Raises:
         DataError: there are no results.
 
     """
+    names = names or {}
     if not importance:
         raise DataError(f"no domain was probed against {source}; there is no importance to draw")
     drop = {d: dict(zip(i.names, i.drop.tolist(), strict=True)) for d, i in importance.items()}
     error = {d: dict(zip(i.names, i.error.tolist(), strict=True)) for d, i in importance.items()}
     features = list(dict.fromkeys(name for of in drop.values() for name in of))
     features.sort(key=lambda name: -max(of.get(name, 0.0) for of in drop.values()))
-    rows = model_rows(features[:MOST], list(importance), label, entries=0)
+    shown = features[:MOST]
+    rows = model_rows(shown, list(importance), label, entries=0, names=names)
     for domain in importance:
-        for name in features[:MOST]:
+        for name in shown:
             rows.axes.barh(
                 rows.position(name, domain), drop[domain][name], xerr=error[domain][name], height=0.86 * rows.height,
                 color=rows.colours[domain], alpha=0.85, error_kw={"linewidth": 0.7},
@@ -105,5 +117,5 @@ def importance_figure(
     rows.axes.axvline(0.0, color="black", linewidth=0.6)
     rows.axes.set_xlabel(f"Decrease of the domain AUC to {source}")
     handles: list[Artist] = [Patch(color=rows.colours[domain], alpha=0.85) for domain in importance]
-    rows.legend(handles, list(importance))
+    rows.legend(handles, [names.get(domain, domain) for domain in importance])
     return rows.figure

@@ -40,6 +40,7 @@ class FeatureSample:
         weights: signed weights [n]; None for data, which count 1 each.
         signal: whether it is drawn in red on top of the stack and again as a scaled line.
         colour: None takes the colour of the palette.
+        scale: factor that is in the weights, relative to the prediction; the legend states it.
 
     """
 
@@ -48,6 +49,7 @@ class FeatureSample:
     weights: ArrayLike | None = None
     signal: bool = False
     colour: str | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +82,18 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilledSample:
-    """The histogram of a sample, and how it is drawn."""
+    """The histogram of a sample, and how it is drawn; scale: as in `FeatureSample`."""
 
     name: str
     histogram: Histogram
     colour: str = "black"
     signal: bool = False
+    scale: float = 1.0
+
+    def text(self, factor: float = 1.0) -> str:
+        """Return the entry of the legend if the histogram is drawn times a factor: "ttH × 30"."""
+        total = self.scale * factor
+        return self.name if total == 1 else f"{self.name} × {total:g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +254,7 @@ def fill(feature: Feature) -> FilledFeature:
 
     def filled(part: _Present, colour: str) -> FilledSample:
         counts = histogram(part.values, part.weights, edges)
-        return FilledSample(part.sample.name, counts, colour, signal=part.sample.signal)
+        return FilledSample(part.sample.name, counts, colour, signal=part.sample.signal, scale=part.sample.scale)
 
     open_data = [data] if data is not None and feature.blind is None else []  # notes must not reveal hidden data
     hidden = hidden_bins(edges, feature.blind)
@@ -269,7 +277,9 @@ def _without(sample: FilledSample, hidden: NDArray[np.bool_]) -> FilledSample:
     return replace(sample, histogram=seen)
 
 
-def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool, scaled_signal: bool = True) -> None:
+def draw_main(
+    main: Axes, filled: FilledFeature, total: Histogram, *, log: bool, scaled_signal: bool = True, marker: float = 2.6
+) -> None:
     """Draw the stack, the scaled signal, the alternatives and the data, and set the limits.
 
     Args:
@@ -278,21 +288,22 @@ def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool,
         total: the sum of the stack.
         log: whether y is logarithmic.
         scaled_signal: whether the signal is drawn again, as a line at a visible scale.
+        marker: size of the points of data.
 
     """
     stack = filled.stack
-    draw_stack(main, [s.histogram for s in stack], [s.name for s in stack], [s.colour for s in stack])
+    draw_stack(main, [s.histogram for s in stack], [s.text() for s in stack], [s.colour for s in stack])
     top = filled.top
     for part in stack:
         factor = _signal_factor(part.histogram, total)
         if part.signal and scaled_signal and factor > 1 and not log:
-            name = f"{part.name} × {factor:g}"
-            draw_line(main, part.histogram.scaled(factor), colour=part.colour, dashes=(0, (4, 1.2)), label=name)
+            scaled, text = part.histogram.scaled(factor), part.text(factor)
+            draw_line(main, scaled, colour=part.colour, dashes=(0, (4, 1.2)), label=text)
             top = max(top, factor * float(part.histogram.sumw.max()))
     for part in filled.others:
         draw_line(main, part.histogram, colour=part.colour, label=part.name)
     if filled.data is not None:
-        draw_points(main, filled.data.histogram, hidden=filled.without_data, label=filled.data.name)
+        draw_points(main, filled.data.histogram, hidden=filled.without_data, label=filled.data.name, marker=marker)
     main.set_xlim(filled.edges[0], filled.edges[-1])
     if log:
         positive = total.sumw[total.sumw > 0]
@@ -301,7 +312,9 @@ def draw_main(main: Axes, filled: FilledFeature, total: Histogram, *, log: bool,
         main.set_ylim(0.0, 1.08 * top)
 
 
-def draw_ratio(below: Axes, filled: FilledFeature, total: Histogram) -> tuple[list[Histogram], list[str]]:
+def draw_ratio(
+    below: Axes, filled: FilledFeature, total: Histogram, *, marker: float = 2.6
+) -> tuple[list[Histogram], list[str]]:
     """Draw what is compared with the total, and return it with its colours.
 
     If nothing is compared, the total itself is returned, so that its band sets the range.
@@ -321,7 +334,7 @@ def draw_ratio(below: Axes, filled: FilledFeature, total: Histogram) -> tuple[li
     compared.append(ratio(visible, total))
     scale = np.where(total.sumw > 0, total.sumw, np.nan)
     down, up = data.interval()
-    draw_points(below, compared[-1], hidden=filled.hidden, bars=(down / scale, up / scale))
+    draw_points(below, compared[-1], hidden=filled.hidden, bars=(down / scale, up / scale), marker=marker)
     return compared, [*colours, "black"]
 
 

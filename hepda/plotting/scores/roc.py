@@ -16,8 +16,10 @@ from hepda.plotting.base.style import (
     Label,
     LineStyle,
     axes_label,
+    figure,
     height_for,
     legend_above,
+    legend_beside,
     log_axis,
     model_styles,
     ratio_figure,
@@ -75,7 +77,62 @@ def roc_figure(
     _ratio_limits(below)
     axes_label(main, label)
     notes = [label.note if label else "", f"reference: {reference}" if len(reference) > 10 else ""]
-    legend_above(main, columns=None if auc is None else 1, note="\n".join(n for n in notes if n))
+    text = "\n".join(n for n in notes if n)
+    if auc is None:
+        legend_above(main, note=text)
+    else:
+        legend_beside(main, note=text)
+    return drawn
+
+
+@styled
+def purity_figure(
+    bands: Mapping[str, RocBand],
+    *,
+    signal_share: float,
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+    lowest_efficiency: float = 0.05,
+) -> Figure:
+    """Draw the share of signal above a cut (precision) against its signal efficiency (recall), all models.
+
+    The line is the share without a cut.
+
+    Args:
+        bands: model -> background efficiency at signal efficiencies, with an interval that is drawn as a band.
+        signal_share: share of signal in the yield before the cut.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+        lowest_efficiency: points below it are excluded, because very few events determine the purity there.
+
+    Raises:
+        DataError: there are no bands, or the share is not between 0 and 1.
+
+    """
+    if not bands or not 0 < signal_share < 1:
+        raise DataError(f"a purity needs models and a share of signal between 0 and 1, not {signal_share:g}")
+    styles = model_styles(models or bands)
+    drawn, axes = figure(height=height_for(len(bands), COLUMN * 0.85))
+
+    def purity(signal: FloatArray, background: FloatArray) -> FloatArray:
+        kept = signal_share * signal
+        total = kept + (1 - signal_share) * background
+        return np.asarray(np.where(total > 0, kept / np.where(total > 0, total, 1.0), np.nan))
+
+    top = signal_share
+    for model, band in bands.items():
+        keep = band.signal_efficiency >= lowest_efficiency
+        signal = band.signal_efficiency[keep]
+        curve = [purity(signal, of[keep]) for of in (band.background_efficiency, band.high, band.low)]
+        _line(axes, signal, (curve[0], curve[1], curve[2]), styles[model], model)
+        top = max(top, float(np.nanmax(curve[2])))
+    axes.axhline(signal_share, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="no cut")
+    axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(0.0, min(1.05 * top, 1.02))
+    axes.set_xlabel(r"Signal efficiency $\varepsilon_s$ (recall)")
+    axes.set_ylabel("Purity s / (s + b) (precision)")
+    axes_label(axes, label)
+    legend_above(axes, note=label.note if label else "")
     return drawn
 
 

@@ -44,6 +44,7 @@ def shape_figure(
     reference: str,
     model: str,
     context: Scores | None = None,
+    class_name: str = "",
     label: Label | None = None,
     log: bool = False,
     texts: AxisTexts = USUAL_TEXTS,
@@ -57,6 +58,7 @@ def shape_figure(
         scores: domain -> histogram, as `score_histogram` makes it; all have the same edges.
         reference: the domain that is the denominator of the ratio.
         model: name of the model.
+        class_name: the class, written before the domains in the legend; "" for none.
         context: further curves that are drawn thin and without a ratio, such as the signal.
         label: label over the axes.
         log: whether y is logarithmic.
@@ -80,7 +82,8 @@ def shape_figure(
     compared, lines = [], []
     for index, (name, shape) in enumerate(shapes.items()):
         dashes = "solid" if name == reference else DASHES[index % len(DASHES)]
-        draw_line(main, shape, colour=colours[name], label=name, dashes=dashes, errors=True)
+        text = f"{class_name}, {name}" if class_name else name
+        draw_line(main, shape, colour=colours[name], label=text, dashes=dashes, errors=True)
         if name != reference:
             compared.append(ratio(shape, shapes[reference]))
             lines.append(colours[name])

@@ -34,20 +34,23 @@ def significance_figure(
     scans: Mapping[str, SignificanceScan],
     *,
     x: Literal["efficiency", "cut"] = "efficiency",
+    bias_from: str = "",
     label: Label | None = None,
     models: Iterable[str] | None = None,
 ) -> Figure:
     """Draw the median expected discovery significance against the cut; one panel for each set of uncertainties.
 
     The panels share the x axis, and their y axes differ: the decrease of the second and third relative to the first is
-    the effect of the uncertainties. A marker is drawn at the cut that was chosen as the best one, at the significance
-    that is quoted for it: on other events than those on which it was chosen. Curves end where fewer than 25 effective
-    background events are left. Panels for which no model has numbers are not drawn.
+    the effect of the uncertainties. Bands: bootstrap replicas of the events, where there are any. A marker is drawn at
+    the cut that was chosen as the best one, at the significance that is quoted for it: on other events than those on
+    which it was chosen. Curves end where fewer than 25 effective background events are left. Panels for which no model
+    has numbers are not drawn.
 
     Args:
         scans: model -> significance at each cut.
         x: "efficiency" uses the signal efficiency of the cut as the x axis, which makes models comparable whose scores
             have different meanings; "cut" uses the score.
+        bias_from: the domain whose difference is the bias of the last panel; "" does not name it.
         label: label over the axes.
         models: all models of the run, so that colours agree between figures.
 
@@ -70,6 +73,10 @@ def significance_figure(
             style = styles[model]
             panel.plot(position, values, color=style.colour, linestyle=style.dashes, label=model)
             top = max(top, float(np.nanmax(values)))
+            if name in scan.bands:
+                low, high = (np.where(np.isfinite(values), ends, np.nan) for ends in scan.bands[name])
+                panel.fill_between(position, low, high, color=style.colour, alpha=0.18, linewidth=0)
+                top = max(top, float(np.nanmax(np.append(high, top))))
             if best is not None and best.value is not None:
                 at = np.interp(best.cut, scan.cut, position)
                 panel.plot(at, best.value, style.marker, color=style.colour, markersize=3.8)
@@ -77,6 +84,7 @@ def significance_figure(
         panel.set_ylim(0.0, 1.12 * top)
         panel.set_xlim(0.0, 1.0) if x == "efficiency" else panel.margins(x=0.0)
         if panel is not axes[0]:
+            text = f"+ difference to {bias_from}" if bias_from and name == PANELS[2][0] else text
             panel.text(0.98, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=7, gid="panel")
             raise_limit(panel, 0.85)
         panel.set_ylabel(r"Asimov $Z$ [$\sigma$]", fontsize=8)

@@ -83,7 +83,8 @@ def _numbers(result: Result) -> dict[str, Spread]:
 def _label(findings: Findings) -> Label:
     # Scans evaluate simulation: an AUC needs labels, which data do not have.
     config = findings.config
-    return Label("Simulation", luminosity=config.luminosity_label or config.luminosity)
+    status, note = (config.experiment_label, "Simulation") if config.experiment_label else ("Simulation", "")
+    return Label(status, config.luminosity_label or config.luminosity, config.energy, note)
 
 
 def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Drawing:

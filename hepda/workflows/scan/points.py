@@ -143,7 +143,10 @@ class ScanSource:
         return [self.point(model, values) for model in self.models for values in grid(varied, model, methods)]
 
 
-_TRAINING_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "systematics", "baseline")
+_TRAINING_FREE = (
+    "name", "luminosity_label", "energy", "experiment_label", "plots", "evaluation", "training", "systematics",
+    "baseline",
+)  # fmt: skip
 
 
 def checksum(table: FeatureTable, model: str | None = None) -> int:

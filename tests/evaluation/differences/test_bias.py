@@ -119,3 +119,16 @@ def test_the_limit_covers():
     n = 400
     none = [not np.any(generator.random(n) < -np.log(0.05) / n) for _ in range(4000)]
     assert np.mean(none) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 4000))
+
+
+def test_the_error_of_the_ks_distance_is_its_spread_over_samples():
+    generator = np.random.default_rng(5)
+    found = []
+    for _ in range(200):
+        source, other = generator.normal(0.0, 1.0, 400), generator.normal(0.7, 1.0, 600)
+        weight = np.where(generator.random(600) < 0.15, -1.0, 1.0)
+        settings = BiasSettings(permutations=0, null_replicas=0)
+        result = compare(source, None, other, weight, settings=settings)
+        found.append((result.ks, result.ks_error))
+    distances, errors = np.transpose(found)
+    assert np.std(distances) == pytest.approx(np.mean(errors), rel=0.15)

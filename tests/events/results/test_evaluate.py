@@ -24,6 +24,8 @@ from hepda.events.results.figures import inputs
 from hepda.events.results.per_model import CUT_PARTS
 from hepda.events.results.per_run import run_metrics
 from hepda.events.training.model_description import setup_of
+from hepda.plotting.scores import features
+from hepda.plotting.scores.features import feature_figure
 from hepda.runtime.run_directory import plain
 from tests.factory import analysis, write_analysis
 
@@ -170,7 +172,10 @@ def test_no_figure_shows_what_is_blinded(blind, shown):
 def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
     asked = judged(loaded, "evaluation.blind=null", "plots={ht: {label: $H_T$, unit: GeV}, met: {label: Missing}}")
     titles = {d.name: d.title for d in inputs.input_drawings(scene(asked, shown[1]))}
-    assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
+    assert titles == {
+        "features_overview": "All inputs", "input_separations": "Signal and background of all inputs",
+        "input_correlations": "Correlations of the inputs", "feature_ht": "ht", "feature_met": "Missing",
+    }  # fmt: skip
 
 
 def test_figures_write_the_luminosity_as_the_config_says(loaded, shown):
@@ -178,6 +183,32 @@ def test_figures_write_the_luminosity_as_the_config_says(loaded, shown):
     text = scene(judged(loaded, "luminosity_label=45 nb$^{-1}$"), shown[1]).label()
     assert number.right.startswith("√s = 13 TeV, ") and "fb" in number.right
     assert text.right == "√s = 13 TeV, 45 nb$^{-1}$"
+
+
+def test_figures_write_experiment_and_energy_as_the_config_says(loaded, shown):
+    asked = judged(loaded, "experiment_label=CMS Private Work", "energy=13.6", "samples.data.label=Data 2018")
+    label = scene(asked, shown[1]).label("cut", data=True)
+    assert (label.status, label.note) == ("CMS Private Work", "Data, cut")
+    assert label.right.startswith("√s = 13.6 TeV, ")
+    assert scene(asked, shown[1]).label().note == "Simulation"
+
+
+@pytest.mark.parametrize(("of_data", "kind"), [("Data 2018", "Data"), ("pseudo-data", "Pseudo-data")])
+def test_data_are_called_pseudo_data_where_they_are(loaded, shown, of_data, kind):
+    asked = judged(loaded, f"samples.data.label={of_data}")
+    assert scene(asked, shown[1]).label(data=True).status == kind
+    assert scene(asked, shown[1]).label().status == "Simulation"
+
+
+def test_a_scaled_signal_says_its_whole_factor(loaded, shown):
+    run = scene(judged(loaded, "samples.signal.scale=30"), shown[1])
+    stack = run.stack(np.ones(len(run.table.weight)))
+    assert [sample.scale for sample in stack if sample.signal] == [30]
+    filled = features.fill(features.Feature("x", "x", stack))
+    texts = feature_figure(filled).axes[0].get_legend_handles_labels()[1]
+    name = next(sample.name for sample in stack if sample.signal)
+    assert f"{name} × 30" in texts
+    assert all(int(text.partition("× ")[2]) % 30 == 0 for text in texts if text.startswith(f"{name} ×"))
 
 
 def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):

@@ -21,6 +21,12 @@ def test_twenty_models_all_look_different() -> None:
     assert len({(s.colour, str(s.dashes)) for s in styles.values()}) == 20
 
 
+def test_no_colour_of_a_model_is_that_of_a_domain_or_of_a_sample() -> None:
+    models = {s.colour for s in style.model_styles([f"m{i}" for i in range(10)]).values()}
+    others = set(style.DOMAIN_COLOURS.values()) | set(style.sample_colours([*"abcdef", "s"], ["s"]).values())
+    assert len(models) == 10 and not models & others
+
+
 def test_domains_are_told_apart_and_data_are_black() -> None:
     colours = style.domain_colours(["simulation", "alternative", "third", "data", "fast", "full"])
     assert colours["data"] == "#000000"

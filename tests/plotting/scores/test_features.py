@@ -2,11 +2,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
-from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, guess_label
-from hepda.plotting.scores.overview import overview_figure
+from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, fill, guess_label
+from hepda.plotting.scores.overview import overview_figure, separations_figure
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
 EDGES = np.linspace(0.0, 100.0, 6)
@@ -180,3 +181,25 @@ def test_an_overview_of_nothing_is_refused() -> None:
 )
 def test_units_are_guessed_from_the_usual_names(name: str, label: str) -> None:
     assert guess_label(name) == label
+
+
+def test_the_separations_have_both_sides_with_unit_area_and_their_number() -> None:
+    generator = np.random.default_rng(2)
+    stack = [
+        FeatureSample("tt", generator.normal(0.0, 1.0, 400), np.full(400, 2.0)),
+        FeatureSample("other", generator.normal(0.5, 1.0, 200), np.full(200, 1.0)),
+        FeatureSample("ttH", generator.normal(1.0, 1.0, 300), np.full(300, 0.1), signal=True),
+    ]
+    filled = fill(Feature("x", "x [GeV]", stack))
+    without = fill(Feature("y", "y", stack[:2]))
+    figure = separations_figure([filled, without], {"x [GeV]": 0.1234}, label=Label(luminosity=1.0))
+    [axes] = figure.axes  # a feature without signal has no panel
+    signal, background = (patch.get_data().values for patch in axes.findobj(StepPatch))
+    assert [signal.sum(), background.sum()] == pytest.approx([1.0, 1.0])
+    sums = {part.name: part.histogram.sumw for part in filled.stack}
+    tt, other, tth = sums["tt"], sums["other"], sums["ttH"]
+    assert signal == pytest.approx(tth / tth.sum()) and background == pytest.approx((tt + other) / (tt + other).sum())
+    assert [t.get_text() for t in axes.texts] == [r"$\langle S^2\rangle$ = 0.123"]
+    assert_nothing_is_cut(figure)
+    with pytest.raises(DataError, match="no separation"):
+        separations_figure([without], {})

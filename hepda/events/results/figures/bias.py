@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hepda.events.results.figure_data import FigureData
+from hepda.events.results.figure_data import FigureData, axis
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import bias, efficiency, ratios, tradeoff
 from hepda.report.drawing import Drawing
@@ -29,7 +29,7 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
     if distances:
         yield Drawing(
             "domains", "ks", "KS distance of the background score",
-            "Black bar: 95 % quantile for two samples of one generator.",
+            "Thin bars: statistical error; black mark: 95 % quantile for two samples of one generator.",
             lambda: Plot.of(bias.ks_figure, distances, source=run.source, label=run.label()),
             first=True,
         )  # fmt: skip
@@ -38,12 +38,21 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
         yield Drawing(
             "domains", "importance", "Inputs that differ between the domains",
             "Decrease of the AUC of a fresh domain classifier when the input is permuted; correlated inputs share "
-            "importance, which can hide it.",
-            lambda: Plot.of(efficiency.importance_figure, importance, source=run.source, label=run.label()),
+            "importance, which can hide it. A negative value is a fluctuation: the input does not help.",
+            lambda: Plot.of(
+                efficiency.importance_figure,
+                importance, source=run.source, names=_names(run), label=run.label(data=run.has_data),
+            ),
         )  # fmt: skip
     if distances:
         yield from _ratios(run)
         yield from _tradeoff(run, next(iter(distances)))
+
+
+def _names(run: FigureData) -> dict[str, str]:
+    """Return the labels of the inputs, without units, and those of the domains of data."""
+    labels = {name: axis(name, run.appearance.plots.get(name))[0].partition(" [")[0] for name in run.table.names}
+    return labels | {domain: run.appearance.label_of(domain) for domain in run.numbers.unlabelled}
 
 
 def _ratios(run: FigureData) -> Iterator[Drawing]:
@@ -73,11 +82,15 @@ def _tradeoff(run: FigureData, other: str) -> Iterator[Drawing]:
     for model in run.models:
         difference = run.numbers.models[model].bias[other]
         area = run.numbers.auc(model, run.source)
-        points[model] = tradeoff.TradeoffPoint(difference.ks, area.value, auc_low=area.low, auc_high=area.high)
+        error = difference.ks_error or 0.0
+        points[model] = tradeoff.TradeoffPoint(
+            difference.ks, area.value, difference.ks - error, difference.ks + error, area.low, area.high
+        )
         nulls += [difference.null.quantile] if difference.null is not None else []
     yield Drawing(
         "adaptation", "tradeoff", "Separation against bias",
-        f"AUC in {run.source} against the KS distance of the background score to {other}.",
+        f"AUC in {run.source} against the KS distance of the background score to {other}. All models are "
+        "evaluated on the same events: their differences are known better than the error bars suggest.",
         lambda: Plot.of(
             tradeoff.tradeoff_figure, points, null=max(nulls) if nulls else None, label=run.label(), names=run.models,
             bias_name=f"Background KS distance, {run.source} to {other}", auc_name=f"AUC ({run.source})",

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hepda.events.results.figure_data import FigureData, axis
+from hepda.evaluation.inputs import weighted_correlations
+from hepda.events.results.figure_data import Array, FigureData, axis
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import features, overview
+from hepda.plotting.scores.correlations import correlations_figure
 from hepda.report.drawing import Drawing
 
 
@@ -44,6 +46,20 @@ class FilledInputs:
         return features.fill(feature)
 
 
+def _correlations(run: FigureData) -> dict[str, Array]:
+    """Return the correlations of the inputs for signal and background of the source."""
+    matrices = {}
+    for name, label in (("signal", 1), ("background", 0)):
+        rows = np.flatnonzero(run.table.of_domain(run.source) & (run.table.label == label))
+        values, weight = run.table.features[rows], run.table.weight[rows]
+        matrices[name] = weighted_correlations(values, weight, run.appearance.missing)
+    return matrices
+
+
+def _names(run: FigureData) -> list[str]:
+    return [axis(name, run.appearance.plots.get(name))[0].partition(" [")[0] for name in run.table.names]
+
+
 def input_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield simulation compared with data for every feature, and all features on one page."""
     hidden = run.spec.domains.hidden
@@ -56,6 +72,23 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
         lambda: Plot.of(overview.overview_figure, filled.all(), label=label),
         first=True,
     )  # fmt: skip
+    separations = {entry.name: entry.separation for entry in run.numbers.separations}
+    if separations:
+        yield Drawing(
+            "inputs", "input_separations", "Signal and background of all inputs",
+            f"Shapes in {run.source}, each normalised to unit area, and the separation ⟨S²⟩ of the table below.",
+            lambda: Plot.of(
+                overview.separations_figure, filled.all(),
+                {axis(name, run.appearance.plots.get(name))[0]: value for name, value in separations.items()},
+                label=run.label(),
+            ),
+        )  # fmt: skip
+    if len(run.table.names) > 1:
+        yield Drawing(
+            "inputs", "input_correlations", "Correlations of the inputs",
+            f"Linear correlations in {run.source}, signed weights, without missing values; grey: an input is constant.",
+            lambda: Plot.of(correlations_figure, _correlations(run), _names(run), label=run.label()),
+        )  # fmt: skip
     for number, name in enumerate(run.table.names):
         plot = run.appearance.plots.get(name)
         text, log = axis(name, plot)[0], plot is not None and plot.log

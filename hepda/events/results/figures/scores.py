@@ -30,7 +30,7 @@ def score_drawings(run: FigureData) -> Iterator[Drawing]:
                 f"{omitted}Normalised to unit area, errors from sumw2; lower panel: ratio to the nominal domain.",
                 lambda score=score, model=model, others=others: Plot.of(  # type: ignore[misc]
                     shapes.shape_figure, _shapes(run, score, others), reference=run.source, model=model,
-                    context=_signal(run, score), label=run.label(),
+                    context=_signal(run, score), class_name=run.spec.compared_class, label=run.label(),
                 ),
                 first=not number,
             )  # fmt: skip

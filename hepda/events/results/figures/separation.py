@@ -4,37 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hepda.events.results.figure_data import FigureData, axis
+import numpy as np
+
+from hepda.evaluation.inputs import weighted_correlations
+from hepda.events.results.figure_data import Array, FigureData, axis
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration, efficiency, roc
+from hepda.plotting.scores.correlations import correlations_figure
 from hepda.report.drawing import Drawing
 
 
 def separation_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield the ROC curves of all models in every labelled domain, and the calibration."""
-    adapted = {name for name, model in run.spec.models.items() if model.is_adapted}
-    reference = next((m for m in run.models if m not in run.histories and m not in adapted), run.models[0])
+    reference = run.numbers.baseline
     for domain, pairs in run.numbers.rocs.items():
         bands = {model: pair[1] for model, pair in pairs.items()}
         areas = {model: pair[0].auc for model, pair in pairs.items()}
         yield Drawing(
             "separation", f"roc_{domain}", f"Background rejection, {domain}",
-            f"Test events; bands: 68 % of bootstrap replicas; lower panel: ratio to {reference}.",
+            f"Test events; bands: 68 % of bootstrap replicas, the same for all models, whose "
+            f"differences are thus known better than the bands suggest; lower panel: ratio to {reference}.",
             lambda bands=bands, areas=areas, domain=domain: Plot.of(  # type: ignore[misc]
                 roc.roc_figure, bands, reference=reference, auc=areas, label=run.label(domain), models=run.models
             ),
             first=domain == run.source,
         )  # fmt: skip
+    yield from _purity(run)
     for domain in run.numbers.rocs:
         curves = {m: numbers.calibration[domain] for m, numbers in run.numbers.models.items()}
         yield Drawing(
             "separation", f"calibration_{domain}", f"Calibration, {domain}",
-            "Signal fraction against the score, both classes scaled to the same yield.",
+            "Signal fraction against the score, both classes scaled to the same yield; lower panel: the difference.",
             lambda curves=curves, domain=domain: Plot.of(  # type: ignore[misc]
                 calibration.calibration_figure, curves, label=run.label(domain), models=run.models
             ),
         )  # fmt: skip
     yield from _efficiencies(run)
+
+
+def _purity(run: FigureData) -> Iterator[Drawing]:
+    """Yield the purity against the signal efficiency, and the correlations of the scores of the models."""
+    bands = {model: pair[1] for model, pair in run.numbers.rocs[run.source].items()}
+    share = run.numbers.priors[run.source][0]
+    if 0 < share < 1:
+        yield Drawing(
+            "separation", f"purity_{run.source}", f"Purity against efficiency, {run.source}",
+            f"Share of signal above a cut (precision) against its signal efficiency (recall), for {100 * share:.3g} % "
+            "of signal before the cut; bands: 68 % of bootstrap replicas.",
+            lambda: Plot.of(
+                roc.purity_figure, bands, signal_share=share, label=run.label(run.source), models=run.models
+            ),
+        )  # fmt: skip
+    if len(run.models) > 1:
+        yield Drawing(
+            "separation", "score_correlations", "Correlations of the scores",
+            f"Linear correlations between the scores of the models in {run.source}, in per cent, signed weights.",
+            lambda: Plot.of(correlations_figure, _score_correlations(run), run.models, label=run.label()),
+        )  # fmt: skip
+
+
+def _score_correlations(run: FigureData) -> dict[str, Array]:
+    scores = np.stack([run.scores[model] for model in run.models], axis=1)
+    of_source = run.table.of_domain(run.source)
+    rows = {"signal": of_source & (run.table.label == 1), "background": of_source & (run.table.label == 0)}
+    return {name: weighted_correlations(scores[mask], run.table.weight[mask]) for name, mask in rows.items()}
 
 
 def _efficiencies(run: FigureData) -> Iterator[Drawing]:

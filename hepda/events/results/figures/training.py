@@ -8,6 +8,7 @@ import numpy as np
 
 from hepda.events.results.figure_data import FigureData
 from hepda.plotting import training
+from hepda.plotting.base import style
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration
 from hepda.report.drawing import Drawing
@@ -15,6 +16,7 @@ from hepda.report.drawing import Drawing
 
 def training_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield the history of each network."""
+    label = style.Label(run.appearance.experiment or "Training", energy=None)
     for model, columns in run.histories.items():
         panels, levels = training.history_panels(
             *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
@@ -22,11 +24,11 @@ def training_drawings(run: FigureData) -> Iterator[Drawing]:
         best = run.best_epochs.get(model, ())
         yield Drawing(
             "training", f"history_{model}", f"Training of {model}",
-            "One line per fold and ensemble member. A domain loss at the dashed line (ln k for k domains, without "
-            "negative weights) and an accuracy at its line (1 / k) mean that the head does not separate the domains; "
-            "the fresh probes show whether a difference is left.",
+            "One line per fold and ensemble member; of more than four, with their median. A domain loss at the dashed "
+            "line (ln k for k domains, without negative weights) and an accuracy at its line (1 / k) mean that the "
+            "head does not separate the domains; the fresh probes show whether a difference is left.",
             lambda panels=panels, levels=levels, model=model, best=best: Plot.of(  # type: ignore[misc]
-                training.training_figure, panels, model=model, levels=levels, best_epochs=best, label=run.label()
+                training.training_figure, panels, model=model, levels=levels, best_epochs=best, label=label
             ),
             first=run.spec.models[model].is_adapted,
         )  # fmt: skip

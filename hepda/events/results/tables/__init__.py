@@ -1,5 +1,6 @@
 """The metrics of a run as tables; the report's page and the console show the same rows."""
 
+from hepda.events.results.tables.answers import answers_table
 from hepda.events.results.tables.classes import class_calibration_tables, class_tables
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.decomposition import decomposition_tables
@@ -13,6 +14,7 @@ from hepda.events.results.tables.diagnostics import (
     priors_table,
     removal_table,
     reweighting_table,
+    separation_table,
 )
 from hepda.events.results.tables.differences import (
     adaptation_table,
@@ -35,6 +37,7 @@ from hepda.events.results.tables.summary import summary_table
 
 __all__ = [
     "adaptation_table",
+    "answers_table",
     "bias_tables",
     "bins_table",
     "by_domain_table",
@@ -56,6 +59,7 @@ __all__ = [
     "removal_table",
     "reweighting_table",
     "samples_table",
+    "separation_table",
     "summary_table",
     "training_bias_table",
     "training_noise_table",

@@ -16,7 +16,7 @@ from hepda.events.results.tables.cells import quantity
 from hepda.events.results.tables.decomposition import decomposition_sentences
 from hepda.number_format import Quantity
 from hepda.results.events import EventMetrics, ShiftRatioEntry, VerdictPoint
-from hepda.results.record import quantity_of
+from hepda.results.record import Measured, quantity_of
 
 Points = Mapping[str, VerdictPoint]
 Ratios = Mapping[str, ShiftRatioEntry]
@@ -166,13 +166,20 @@ def _shifts(baseline: str, source: str, other: str, ratios: Ratios) -> str:
     points = [point for point in _falling(ratios) if ratios[point].value is not None]
     if not points:
         return ""
-    now = _listed([quantity_of(ratios[point].adapted).scaled(100.0).cell().text for point in points])
-    before = _listed([quantity_of(ratios[point].plain).scaled(100.0).cell().text for point in points])
+    # Without errors: those of the ratios are from paired replicas, those of the shifts in the table above are not.
+    now, before = (
+        _listed([_per_cent(getattr(ratios[point], which)) for point in points]) for which in ("adapted", "plain")
+    )
     ratio = _listed([Quantity(ratios[point].value).cell(digits=2).text for point in points])
     return (
         f"Shift from {source} to {other} {_at(points)} signal efficiency: {now} %, against {before} % for {baseline} "
         f"(ratio {ratio})."
     )
+
+
+def _per_cent(shift: Measured | None) -> str:
+    value = None if shift is None else shift.value
+    return "–" if value is None else f"{100 * value:.1f}".replace("-", "−")
 
 
 def _ks(metrics: EventMetrics, model: str, baseline: str, pair: str) -> str:

@@ -51,6 +51,20 @@ def importance_table(metrics: EventMetrics) -> Table:
     return Table("Inputs that differ between the domains", head, rows, note)
 
 
+def separation_table(metrics: EventMetrics) -> Table:
+    """Return the inputs by how well each alone separates signal and background, the best first."""
+    rows = [
+        [Cell(name, name), quantity_of(entry).cell(), entry.quantity("auc").cell(digits=4)]
+        for name, entry in metrics.guards.separation.items()
+    ]
+    note = (
+        "Each input alone, in the nominal domain. ⟨S²⟩: TMVA's separation, 0 for equal shapes of signal and "
+        "background, 1 without overlap. AUC of the input as a score; below 0.5, small values are signal. What a model "
+        "makes of an input together with others is not seen here."
+    )
+    return Table("Ranking of the inputs", ["Input", "⟨S²⟩", "AUC"], rows, note, "Ranking of the inputs")
+
+
 def removal_table(metrics: EventMetrics) -> Table:
     """Return the AUC of domains and of classes without the inputs that separate the domains most."""
     rows = []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hepda.events.results.tables.cells import keys_of, quantity
 from hepda.events.results.tables.summary import domains_with_values
 from hepda.number_format import Cell, Table, number
-from hepda.results.events import EventMetrics
+from hepda.results.events import EventMetrics, EventSample
 from hepda.results.record import Value, quantity_in
 
 
@@ -23,13 +24,24 @@ def samples_table(metrics: EventMetrics) -> Table:
                 *(Cell(word, word) for word in words),
                 sample.quantity("entries").cell(digits=12),
                 sample.quantity("selected").cell(digits=12),
-                sample.quantity("yield_").with_error(number(sample.yield_error)).cell(digits=4),
+                _with_scale(sample),
                 sample.quantity("n_eff").cell(digits=4),
                 sample.quantity("negative_fraction").scaled(100.0).cell(digits=3, unit=" %"),
             ]
         )
-    note = "Yields are expected events at the stated luminosity after the selection, with signed weights."
+    note = (
+        "Yields are expected events at the stated luminosity after the selection, with signed weights; a factor in "
+        "parentheses is included."
+    )
+    if metrics.held_out:
+        note += f" Held out from all trainings: {', '.join(sorted(metrics.held_out))}."
     return Table("Samples", head, rows, note)
+
+
+def _with_scale(sample: EventSample) -> Cell:
+    """Return the yield, with the factor on it that the analysis file states."""
+    cell = sample.quantity("yield_").with_error(number(sample.yield_error)).cell(digits=4)
+    return cell if not sample.scale or sample.scale == 1 else replace(cell, text=f"{cell.text} (× {sample.scale:g})")
 
 
 def by_domain_table(title: str, by_model: Mapping[str, Mapping[str, Value]], note: str = "", digits: int = 4) -> Table:
@@ -62,7 +74,7 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
         "signal_efficiency": ("Signal efficiency [%]", 100.0),
         "background_efficiency": ("Background efficiency [%]", 100.0),
         "rejection": ("Rejection", 1.0),
-        "significance": ("Z [σ]", 1.0),
+        "significance": ("Z with background unc. [σ]", 1.0),
     }
     rows: dict[str, list[list[Cell]]] = {}
     for name, model in metrics.models.items():

@@ -33,8 +33,9 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
         f"{EVENTS_ALONE}",
     )
     return {
-        "summary": [tables.summary_table(metrics)],
+        "summary": [tables.answers_table(metrics), tables.summary_table(metrics)],
         "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
+        "inputs": [tables.separation_table(metrics)],
         "separation": [
             auc,
             *tables.other_tables(metrics),

@@ -10,7 +10,7 @@ from hepda.results.events import EventMetrics, EventModel
 from hepda.results.record import Value, quantity_in
 
 TAIL = ("0.3", "0.2", "0.1")
-SIGNIFICANCE = {"asimov": "Z [σ]", "asimov_with_bias": "Z with bias [σ]"}
+SIGNIFICANCE = {"asimov": "Z (stat.) [σ]", "asimov_with_bias": "Z with bias [σ]"}
 
 
 def domains_with_values(by_model: Iterable[Mapping[str, Value]]) -> list[str]:
