@@ -33,7 +33,7 @@ SHORT = {
 
 NOT_IN_METADATA = {
     "skops": "MIT", "scikit-image": "BSD-3-Clause", "s3fs": "BSD-3-Clause", "torchvision": "BSD-3-Clause",
-    "xgboost": "Apache-2.0",
+    "xgboost": "Apache-2.0", "mlflow-skinny": "Apache-2.0",
 }  # fmt: skip
 """Licences of libraries that do not state them, or that an environment for the tests does not have."""
 

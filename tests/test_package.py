@@ -81,7 +81,13 @@ def test_every_library_that_the_package_imports_is_a_dependency_or_an_extra() ->
     without_a_bound = [name for name in project["dependencies"] if ">=" not in name]
     assert not without_a_bound
     imported = _imported(ROOT / "hepda")
-    names = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit_learn", "skimage": "scikit_image"}
+    names = {
+        "mlflow": "mlflow_skinny",
+        "yaml": "pyyaml",
+        "PIL": "pillow",
+        "sklearn": "scikit_learn",
+        "skimage": "scikit_image",
+    }
     # these come with a dependency, whose interface needs them
     of_others = {
         "boost_histogram",
