@@ -19,7 +19,7 @@ LIGHT = (
     "hepda.runtime.pool", "hepda.runtime.jobs", "hepda.events.training.jobs", "hepda.events.kind",
     "hepda.report.page", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines",
     "hepda.baselines.bdt", "hepda.events.table.feature_table", "hepda.events.dataset.splits",
-    "hepda.events.table.store",
+    "hepda.events.table.store", "hepda.api", "hepda.api.run", "hepda.api.training",
 )  # fmt: skip
 WITH_ANALYSIS_FILE = ("hepda.config", "hepda.workflows", "hepda.kinds", "hepda.cli", "hepda.events.kind",
                       "hepda.events.steps", "hepda.events.check", "hepda.events.resolve")  # fmt: skip
@@ -80,7 +80,7 @@ def test_the_command_line_is_on_top_and_errors_below(graph):
     assert graph.find_modules_that_directly_import("hepda.start") == {"hepda.__main__"}
     workflows = {"hepda.workflows"} | graph.find_descendants("hepda.workflows")
     users = set().union(*(graph.find_modules_that_directly_import(module) for module in workflows)) - workflows
-    assert users == {"hepda.cli"}
+    assert users == {"hepda.cli", "hepda.api.training"}
     for module in ("hepda.errors", "hepda.timing"):
         assert not imports_of(graph, module) & graph.find_descendants("hepda"), module
 
