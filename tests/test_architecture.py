@@ -19,7 +19,7 @@ LIGHT = (
     "hepda.runtime.pool", "hepda.runtime.jobs", "hepda.events.training.jobs", "hepda.events.kind",
     "hepda.report.page", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines",
     "hepda.baselines.bdt", "hepda.events.table.feature_table", "hepda.events.dataset.splits",
-    "hepda.events.table.store",
+    "hepda.events.table.store", "hepda.api", "hepda.api.run", "hepda.api.training",
 )  # fmt: skip
 WITH_ANALYSIS_FILE = ("hepda.config", "hepda.workflows", "hepda.kinds", "hepda.cli", "hepda.events.kind",
                       "hepda.events.steps", "hepda.events.check", "hepda.events.resolve")  # fmt: skip

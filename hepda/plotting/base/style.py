@@ -295,7 +295,7 @@ def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[
     """Make a figure with a main panel and, below it on the same x axis, a ratio panel of 28 % of the height."""
     hosted = panels_of_host(2)
     if hosted is not None:
-        return figure_of(hosted[0]), *hosted
+        return figure_of(hosted[0]), hosted[0], hosted[1]
     drawn = Figure(figsize=(width, height))
     Canvas(drawn)
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.10
