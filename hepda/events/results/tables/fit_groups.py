@@ -23,7 +23,7 @@ def groups_table(fits: FitFile) -> Table:
         budget = model.error_budget
         if not budget.total:
             continue
-        parts = [("Data", None, budget.data)]
+        parts: list[tuple[str, int | None, float | None]] = [("Data", None, budget.data)]
         parts += [
             (KINDS.get(kind, kind), len(of), _uncertainty(model, of)) for kind, of in _groups(fits, model).items()
         ]
