@@ -33,7 +33,6 @@ from hepda.results.evaluation import (
     EfficiencyCurve,
     EfficiencyShift,
     FeatureImportance,
-    FloatArray,
     Interval,
     OvertrainingTest,
     RocBand,
