@@ -14,9 +14,9 @@ EXPORTS = {
     "latex": "hepda.export.latex:write",
     "csv": "hepda.export.comma_separated:write",
     "text": "hepda.export.text:write",
+    "hepdata": "hepda.export.hepdata:write",
     "workspace": "hepda.export.workspace:write",
     "combine": "hepda.export.combine:write",
-    "hepdata": "hepda.export.hepdata:write",
     "onnx": "hepda.export.onnx:write",
 }
 """Formats, `module:function`; a function writes a ExportedRun into a folder and returns the files."""

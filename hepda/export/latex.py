@@ -1,8 +1,13 @@
-"""The tables of a report for LaTeX, which needs the package booktabs alone: a file for each, and one with all."""
+"""The tables of a report for LaTeX, with booktabs, graphicx and siunitx: a file for each, and one with all.
+
+Columns of numbers are aligned by siunitx (`S`), which gets the numbers as they are; other cells are in braces. A table
+that is wider than the text is made smaller.
+"""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from hepda.export.finished_run import ExportedRun
@@ -25,9 +30,13 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
-_MANY = 6  # columns beyond which letters are small
+_MANY = 6  # columns beyond which there is less space between them, and their heads have several lines
+_NARROW = 13  # characters of such a line
 _RAISED = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
 _EXPONENT = re.compile("([⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_NUMBER = re.compile(rf"(−?)([\d{THIN}]+)(?:\.(\d+))?(?: ± ([\d{THIN}]+(?:\.\d+)?))?")
+PACKAGES = r"\usepackage{booktabs,graphicx,siunitx}"
+"""What a document with the tables needs in its preamble."""
 
 
 def escaped(text: str) -> str:
@@ -52,41 +61,83 @@ def label_text(label: str) -> str:
     return "".join(texts)
 
 
-def _cell(cell: Cell) -> str:
-    return label_text(cell.latex) if cell.latex else escaped(cell.text)
-
-
 def latex_table(table: Table, label: str) -> str:
-    """Return a table as a floating environment, numbers with their intervals; of many columns in small letters.
+    """Return a table as a floating environment, numbers with their intervals; of many columns closer together.
 
     Args:
         table: the table.
         label: how the text refers to it, after `tab:`.
 
     """
-    columns = "l" + "".join("l" if _words(table, number) else "r" for number in range(1, len(table.head)))
-    small = [r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}"] if len(table.head) > _MANY else []
+    columns = [_column(table, number) for number in range(len(table.head))]
+    aligned = [column.startswith("S") for column in columns]
+    width = _NARROW if len(table.head) > _MANY else max(map(len, table.head))
+    head = [_head(text, width, column) for text, column in zip(table.head, columns, strict=True)]
+    small = [r"  \setlength{\tabcolsep}{3pt}"] if len(table.head) > _MANY else []
     lines = [
         r"\begin{table}[htbp]",
         r"  \centering",
+        r"  \sisetup{separate-uncertainty=true,group-digits=integer}",
+        r"  \setlength{\belowcaptionskip}{6pt}",
         rf"  \caption{{{escaped(table.title)}.{f' {escaped(table.note)}' if table.note else ''}}}",
         rf"  \label{{tab:{label}}}",
         *small,
-        rf"  \begin{{tabular}}{{{columns}}}",
+        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"  \begin{{tabular}}{{{''.join(columns)}}}",
         r"    \toprule",
-        rf"    {' & '.join(map(escaped, table.head))} \\",
+        rf"    {' & '.join(head)} \\",
         r"    \midrule",
-        *(rf"    {' & '.join(map(_cell, row))} \\" for row in table.rows),
+        *(rf"    {' & '.join(_cell(cell, s) for cell, s in zip(row, aligned, strict=True))} \\" for row in table.rows),
         r"    \bottomrule",
-        r"  \end{tabular}",
+        r"  \end{tabular}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _words(table: Table, column: int) -> bool:
-    """Return whether a column contains words."""
-    return any(isinstance(row[column].sort, str) for row in table.rows)
+def _head(text: str, width: int, column: str) -> str:
+    """Return the head of a column, in lines of at most `width` characters."""
+    lines = [_started(escaped(line)) for line in textwrap.wrap(text, width, break_long_words=False)]
+    place = column if column in {"l", "r"} else "c"
+    stacked = rf"\shortstack[{place}]" + "{" + r" \\ ".join(lines) + "}"
+    return _braced(stacked if len(lines) > 1 else "".join(lines), column.startswith("S"))
+
+
+def _cell(cell: Cell, is_aligned: bool) -> str:
+    if is_aligned and _is_number(cell):
+        return cell.text.replace(THIN, "").replace("−", "-").replace(" ± ", " +- ")
+    return _braced(_started(label_text(cell.latex) if cell.latex else escaped(cell.text)), is_aligned)
+
+
+def _started(line: str) -> str:
+    r"""Return text that may follow the end of a line, where LaTeX reads `[` and `*` as arguments of `\\`."""
+    return "{}" + line if line.startswith(("[", "*")) else line
+
+
+def _braced(text: str, is_aligned: bool) -> str:
+    """Return text for a column that siunitx reads: in braces it is not taken for a number."""
+    return f"{{{text}}}" if is_aligned and text else text
+
+
+def _is_number(cell: Cell) -> bool:
+    return not cell.latex and cell.sort is not None and _NUMBER.fullmatch(cell.text) is not None
+
+
+def _column(table: Table, number: int) -> str:
+    """Return the type of a column: l for names and words, S with the largest number of digits, r without numbers."""
+    cells = [row[number] for row in table.rows]
+    if not number or any(isinstance(cell.sort, str) for cell in cells):
+        return "l"
+    found = [match for cell in cells if _is_number(cell) and (match := _NUMBER.fullmatch(cell.text))]
+    if not found:
+        return "r"
+    minus = "-" * any(match[1] for match in found)
+    whole = max(len(match[2].replace(THIN, "")) for match in found)
+    places = max(len(match[3] or "") for match in found)
+    # siunitx counts the digits of an error in units of the last digit of the number: 1.23 +- 0.04 is 1.23(4)
+    before_the_point = [match[4].replace(THIN, "").split(".")[0].lstrip("0") for match in found if match[4]]
+    error = f"({max(max(map(len, before_the_point)) + places, 1)})" if before_the_point else ""
+    return f"S[table-format={minus}{whole}{f'.{places}' * (places > 0)}{error}]"
 
 
 def write(run: ExportedRun, folder: Path) -> list[Path]:
@@ -95,6 +146,6 @@ def write(run: ExportedRun, folder: Path) -> list[Path]:
     for name, table in run.tables().items():
         files.append(folder / f"{name}.tex")
         write_text(files[-1], latex_table(table, name.replace("_", "-")))
-    head = f"% Tables of the run {run.metrics.name}. Needs \\usepackage{{booktabs}}.\n"
+    head = f"% Tables of the run {run.metrics.name}, with {PACKAGES} in the preamble.\n"
     write_text(folder / "tables.tex", head + "".join(f"\\input{{{path.stem}}}\n" for path in files))
     return [*files, folder / "tables.tex"]

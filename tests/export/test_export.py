@@ -11,11 +11,12 @@ from hepda.cli import main
 from hepda.evaluation.fits.fitting import workspace as pyhf_workspace
 from hepda.export.comma_separated import rows_of
 from hepda.export.finished_run import ExportedRun
-from hepda.export.latex import escaped, latex_table
+from hepda.export.latex import PACKAGES, escaped, latex_table
 from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.run_directory import stamp, write_json, write_text
 from hepda.tabular import figures
 from tests.evaluation.fits.regions import one_bin
+from tests.export import tex
 from tests.tabular.factory import write_analysis
 
 
@@ -58,9 +59,33 @@ TABLE = Table("A & b", ["Model", "AUC"], [
 
 def test_a_table_has_its_rules_rows_and_caption() -> None:
     lines = [line.strip() for line in latex_table(TABLE, "a").splitlines()]
-    assert r"\caption{A \& b. A note.}" in lines and r"\begin{tabular}{lr}" in lines and r"Model & AUC \\" in lines
-    assert r"x\_1 & 0.750 $\pm$ 0.050 \\" in lines and r"y & -- \\" in lines
+    assert r"\caption{A \& b. A note.}" in lines and r"Model & {AUC} \\" in lines
+    assert r"\begin{tabular}{lS[table-format=1.3(3)]}" in lines
+    assert r"x\_1 & 0.750 +- 0.050 \\" in lines and r"y & {--} \\" in lines and r"z & 3 \\" in lines
     assert [line for line in lines if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\bottomrule"]
+
+
+def test_columns_have_the_digits_of_their_numbers_and_text_is_in_braces() -> None:
+    rows = [
+        [Cell("a", "a"), Quantity(-34812.5, -34832.5, -34792.5).cell(), Quantity(0.031).below(), Cell("net", "net")],
+        [Cell("b", "b"), Quantity(1.25, 1.21, 1.29).cell(), Quantity(0.2).cell(unit=" %"), Cell("", None)],
+        [Cell("c", "c"), Cell("$x$", 1.0, latex="$x$"), Cell("", None), Cell("", None)],
+    ]
+    found = latex_table(Table("t", ["", "Events [10³]", "p", "Name"], rows), "t")
+    parsed = tex.parse(found)
+    assert r"\begin{tabular}{lS[table-format=-5.3(5)]rl}" in found and parsed.columns == "lSrl"
+    assert parsed.rows[0] == ["", "{Events [10$^{3}$]}", "p", "Name"]
+    assert [row[1:3] for row in parsed.rows[1:]] == [
+        ["-34812 +- 20", r"$<$ 0.0310"], ["1.250 +- 0.040", r"0.200 \%"], ["{$x$}", ""],
+    ]  # fmt: skip
+
+
+def test_many_columns_have_heads_of_several_lines_and_no_line_begins_with_a_bracket() -> None:
+    head = ["Model", "Expected significance [σ]", *"abcdef"]
+    rows = [[Cell("[a]", "a"), *(Quantity(float(k)).cell() for k in range(7))]]
+    found = latex_table(Table("t", head, rows), "t")
+    assert r"{\shortstack[c]{Expected \\ significance \\ {}[$\sigma$]}}" in found and "    {}[a] & 0 & 1" in found
+    assert tex.parse(found).rows[0][:2] == ["Model", r"{Expected   significance   {}[$\sigma$]}"]
 
 
 def test_csv_has_all_digits_and_the_ends_of_intervals() -> None:
@@ -80,6 +105,7 @@ def test_the_tables_of_a_run_are_those_of_its_report(run: Path, tmp_path: Path) 
     folder = exported(run, "latex", tmp_path / "latex")
     assert r"Trees \& co\_1" in (folder / "accuracy_and_auc.tex").read_text()
     listed = (folder / "tables.tex").read_text()
+    assert PACKAGES in listed
     assert {path.stem for path in folder.iterdir()} - {"tables"} == {
         line[7:-1] for line in listed.splitlines() if line.startswith(r"\input")
     }
@@ -119,7 +145,11 @@ def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: py
 
 def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, message in {
-        (str(run), "--format", "latx"): "no format. There are: latex, csv, text, workspace, onnx. Did you mean 'latex'",
+        (
+            str(run),
+            "--format",
+            "latx",
+        ): "There are: latex, csv, text, hepdata, workspace, combine, onnx. Did you mean 'latex'",
         (str(run), "--format", "onnx", "--output", str(tmp_path / "x")): "is a run of another kind of data",
         (str(tmp_path), "--format", "csv"): "is not the directory of a finished run",
         (str(run), "--format", "csv", "--output", str(tmp_path)): "exists already; name a new folder",

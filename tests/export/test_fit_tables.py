@@ -21,7 +21,7 @@ from hepda.events.results.tables.fit_parameters import (
 from hepda.events.results.tables.fit_yields import yields_tables
 from hepda.export.comma_separated import rows_of
 from hepda.export.finished_run import ExportedRun
-from hepda.export.latex import label_text, latex_table
+from hepda.export.latex import PACKAGES, label_text, latex_table
 from hepda.export.text import text_table
 from hepda.number_format import Table
 from hepda.results.fit_file import (
@@ -144,9 +144,18 @@ def test_every_table_is_latex_that_compiles_with_the_same_cells() -> None:
     assert [row[0] for row in before.rows[2:4]] == [r"$t\bar{t}$ + $\geq$1b \& co\_1", r"tt + light (50 \%)"]
 
 
+@pytest.mark.slow
+def test_latex_sets_every_table(tmp_path: Path) -> None:
+    texts = [latex_table(table.filled, str(number)) for number, table in enumerate(fit_tables(full(), LABELS))]
+    assert tex.compiled(tmp_path, PACKAGES, "\n".join([*texts, r"\clearpage"])) == []
+    assert (tmp_path / "document.pdf").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (r"\begin{tabular}{S[table-format=1.2(1)]} 0.1 & \\ \end{tabular}", "2 cells"),
+        (r"\begin{tabular}{S[table-format=1.2(1)]} 0.1 $\pm$ 0.2 \\ \end{tabular}", "siunitx cannot read"),
         (r"\begin{tabular}{l} a_1 \\ \end{tabular}", "outside a formula"),
         (r"\begin{tabular}{l} a & b \\ \end{tabular}", "2 cells"),
         (r"\begin{tabular}{l} $a \\ \end{tabular}", "not closed"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepda.export.hepdata.tables import (
     Column,
@@ -32,7 +33,6 @@ from hepda.results.evaluation import (
     EfficiencyCurve,
     EfficiencyShift,
     FeatureImportance,
-    FloatArray,
     Interval,
     OvertrainingTest,
     RocBand,
@@ -50,7 +50,7 @@ SIGNAL_EFFICIENCY, BACKGROUND_EFFICIENCY = (
 def feature(shown: FilledFeature, **_: Any) -> list[FigureTable]:
     """Return the contents of each sample of the stack, of the other totals and of the data, by bin."""
 
-    def column(name: str, filled: Histogram, errors: Errors, hidden: FloatArray | None = None) -> Column:
+    def column(name: str, filled: Histogram, errors: Errors, hidden: NDArray[np.bool_] | None = None) -> Column:
         values = filled.sumw if hidden is None else np.where(hidden, np.nan, filled.sumw)
         return Column("Events", numbers(values), [errors], {"Process": name})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from hepda.events.results.tables.fit_groups import groups_table
 from hepda.events.results.tables.fit_parameters import (
     goodness_table,
     pruned_table,
@@ -32,6 +33,7 @@ def fit_tables(fits: FitFile, labels: Mapping[str, str] | None = None) -> list[T
     """
     tables = [
         _summary(fits),
+        groups_table(fits),
         *(_headline(fits, variant) for variant in TITLES),
         *(_paired(fits, variant) for variant in TITLES),
         rates_table(fits),
