@@ -259,7 +259,7 @@ class _Columns:
 
 def embedding_width(categories: int) -> int:
     """Return the width of the vectors that stand for so many categories."""
-    return min(32, max(1, round(1.6 * categories**0.56)))
+    return min(32, max(1, round(1.6 * float(categories) ** 0.56)))
 
 
 MOST_COLUMNS = 100_000
