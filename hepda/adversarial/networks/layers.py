@@ -238,12 +238,12 @@ class EmbeddedColumns(FittedInputs):
     def fit(self, features: Tensor | RowSource, weight: Tensor | None = None) -> EmbeddedColumns:
         """Fit the scaling of the numbers to rows [n, inputs]; the vectors are learnt."""
         if self.numbers:
-            self.standardize.fit(cast("RowSource", _Columns(features, self.numbers)), weight)
+            self.standardize.fit(cast("RowSource", _ChosenColumns(features, self.numbers)), weight)
         self.fitted.fill_(True)
         return self
 
 
-class _Columns:
+class _ChosenColumns:
     """Some columns of rows, taken as the rows are read."""
 
     def __init__(self, rows: Tensor | RowSource, columns: Sequence[int]) -> None:
