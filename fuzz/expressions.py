@@ -19,7 +19,8 @@ with atheris.instrument_imports(include=["hepda.events"]):
     from hepda.errors import ExpressionError
     from hepda.events.expressions.columns import Column, Vectors, offsets_of
     from hepda.events.expressions.evaluator import Evaluator
-    from hepda.events.expressions.parser import check_names, parse
+    from hepda.events.expressions.names import check_names
+    from hepda.events.expressions.parser import parse
     from hepda.events.expressions.user_functions import find_function, function_names
 
 OFFSETS = offsets_of(np.array([3, 0, 2]))

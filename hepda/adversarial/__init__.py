@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from hepda.adversarial.data.batches import DomainRows, Transform
     from hepda.adversarial.data.weights import NegativeWeights, class_weights, negative_weights
     from hepda.adversarial.networks.domains import DomainBatchNorm, DomainLayer
-    from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
+    from hepda.adversarial.networks.layers import (
+        MLP,
+        CategoricalEncoder,
+        Standardize,
+        categorical_encoder,
+        mlp,
+        seeded,
+    )
     from hepda.adversarial.networks.network import Head, Network
     from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
     from hepda.adversarial.networks.sets import DeepSets, DeepSetsSettings, SetTransformer, TransformerSettings
@@ -26,7 +33,7 @@ _MODULES = {
     "data.batches": ("DomainRows", "Transform"),
     "data.weights": ("NegativeWeights", "class_weights", "negative_weights"),
     "networks.domains": ("DomainBatchNorm", "DomainLayer"),
-    "networks.layers": ("MLP", "Standardize", "mlp", "seeded"),
+    "networks.layers": ("MLP", "CategoricalEncoder", "Standardize", "categorical_encoder", "mlp", "seeded"),
     "networks.network": ("Head", "Network"),
     "networks.reversal": ("GradientReversal", "Reversal", "gradient_reversal"),
     "networks.sets": ("DeepSets", "DeepSetsSettings", "SetTransformer", "TransformerSettings"),
@@ -38,6 +45,7 @@ _MODULES = {
 
 __all__ = [
     "MLP",
+    "CategoricalEncoder",
     "Collection",
     "DANNClassifier",
     "DANNRegressor",
@@ -59,6 +67,7 @@ __all__ = [
     "Trainer",
     "Transform",
     "TransformerSettings",
+    "categorical_encoder",
     "class_weights",
     "gradient_reversal",
     "mlp",

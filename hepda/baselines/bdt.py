@@ -16,9 +16,9 @@ features; the evaluation keeps every sign.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.baselines.inputs import BdtSettings, TrainingEvents, blocks, selected
+from hepda.baselines.inputs import BdtSettings, Categories, TrainingEvents, blocks, coded, selected, with_codes
 from hepda.baselines.libraries import LIBRARIES, import_library
 from hepda.errors import ConfigError, DataError, SourceError, StorageError, nearest, replacing
 
 Features = NDArray[np.float32]
 
 SUFFIX = {"sklearn": ".skops", "xgboost": ".json", "lightgbm": ".txt"}
+MOST_CATEGORIES = 200
+"""Largest number of values of a categorical feature; scikit-learn's trees have 255 bins."""
 _SCORED = 2048
 """Number of events that trees score at once."""
 TRUSTED = (
@@ -61,6 +63,8 @@ class Bdt:
     """Of each class, where there are three classes or more."""
     negative: float = 0.0
     """Share of the training events whose negative weight was taken as its absolute value."""
+    categories: Categories = field(default_factory=dict)
+    """The values of categorical features, by column: trees read codes, events have values."""
 
     @property
     def note(self) -> str | None:
@@ -79,6 +83,7 @@ class Bdt:
         return np.concatenate(parts) if parts else self._predict(features)
 
     def _predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        features = coded(features, self.categories)
         if self.library == "sklearn":
             score = self.model.predict_proba(features)
         elif self.library == "xgboost":
@@ -93,6 +98,8 @@ class Bdt:
         suffix = SUFFIX[self.library]
         policy = {"policy": "absolute", "share": self.negative} if self.negative else None
         about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
+        if self.categories:
+            about |= {"categorical_columns": {str(column): list(of) for column, of in self.categories.items()}}
         with replacing(folder / f"{stem}{suffix}", suffix) as temporary:
             self._write(temporary)
         with replacing(folder / f"{stem}.metadata.json") as temporary:
@@ -145,7 +152,12 @@ def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
 
 
 def fit(
-    settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None = None, *, seed: int = 0
+    settings: BdtSettings,
+    train: TrainingEvents,
+    validation: TrainingEvents | None = None,
+    *,
+    seed: int = 0,
+    categories: Categories | None = None,
 ) -> Bdt:
     """Train the library that the settings name; the same seed gives the same trees.
 
@@ -157,6 +169,8 @@ def fit(
         train: events to fit.
         validation: events for early stopping; None disables it.
         seed: seed of the library.
+        categories: the values of categorical features, by column: trees split them by sets of values. An event with a
+            value that is not listed counts as one in which the feature is missing.
 
     Raises:
         ConfigError: hepda does not know the library.
@@ -166,10 +180,15 @@ def fit(
     """
     if settings.library not in LIBRARIES:
         raise ConfigError(_unknown("the settings of a BDT", settings.library))
+    of, held_out = dict(categories or {}), None
     train, negative = usable(train)
-    usable_validation = usable(validation)[0] if validation is not None else None
-    model, trees = LIBRARIES[settings.library](settings, train, usable_validation, seed)
-    return Bdt(settings.library, model, trees, negative)
+    train = replace(train, features=with_codes(train.features, of))
+    if validation is not None:
+        held_out = usable(validation)[0]
+        held_out = replace(held_out, features=with_codes(held_out.features, of))
+    numbers = {column: len(values) for column, values in of.items()}
+    model, trees = LIBRARIES[settings.library](settings, train, held_out, seed, numbers)
+    return Bdt(settings.library, model, trees, negative, of)
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
@@ -195,6 +214,7 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
         about = json.loads(metadata_path.read_text(encoding="utf-8"))
         library, trees, policy = about["library"], int(about["trees"]), about["negative_weights"]
         negative = float(policy["share"]) if policy else 0.0
+        categories = _categories(about.get("categorical_columns", {}))
     except FileNotFoundError as error:
         raise SourceError(f"there is no {metadata_path}; name the folder of a BDT that hepda trained") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -204,7 +224,7 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
     path = folder / f"{stem}{SUFFIX[library]}"
     if not path.is_file():
         raise SourceError(f"{metadata_path} belongs to {path.name}, which is missing; copy both files")
-    model, features, available = _LOAD[library](path)
+    model, features, available = _LOAD[library](path, {column: len(values) for column, values in categories.items()})
     if not 1 <= trees <= available:
         raise SourceError(f"{metadata_path} has {trees} trees, but {path.name} has {available}; copy both files again")
     if isinstance(about.get("features"), list) and len(about["features"]) != features:
@@ -212,7 +232,17 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
         raise SourceError(
             f"{metadata_path} has {n_features} features, but {path.name} has {features}; copy both files again"
         )
-    return Bdt(library, model, trees, negative), about
+    return Bdt(library, model, trees, negative, categories), about
+
+
+def _categories(saved: Any) -> Categories:
+    """Return the values of categorical features as metadata have them. Raises ValueError for anything else."""
+    categories = {int(column): tuple(values) for column, values in dict(saved).items()}
+    for column, values in categories.items():
+        whole = all(type(value) is int for value in values)
+        if column < 0 or not whole or not 2 <= len(set(values)) == len(values) <= MOST_CATEGORIES:
+            raise ValueError(f"column {column} has no list of categories")
+    return categories
 
 
 @contextmanager
@@ -231,7 +261,7 @@ def _reading(path: Path, what: str) -> Iterator[None]:
         raise SourceError(f"{path} cannot be read as {what}: {error or type(error).__name__}") from error
 
 
-def _load_sklearn(path: Path) -> tuple[Any, int, int]:
+def _load_sklearn(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, int]:
     import skops.io
     from sklearn.ensemble import HistGradientBoostingClassifier
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -243,29 +273,29 @@ def _load_sklearn(path: Path) -> tuple[Any, int, int]:
             raise SourceError(f"{path} contains types that no trees need; it is not loaded: {error}") from error
         if not isinstance(model, HistGradientBoostingClassifier):
             raise SourceError(f"{path} contains a {type(model).__name__}, not the trees of a BDT")
-        return model, structure.check_sklearn(model), len(model._predictors)
+        return model, structure.check_sklearn(model, categories), len(model._predictors)
 
 
-def _load_xgboost(path: Path) -> tuple[Any, int, int]:
+def _load_xgboost(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, int]:
     xgboost = import_library("xgboost")
     model = xgboost.XGBClassifier()
     with _reading(path, "a model of XGBoost"):
-        text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"))
+        text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"), categories)
         model.load_model(text)  # raises XGBoostError, which is a ValueError
     return model, features, trees
 
 
-def _load_lightgbm(path: Path) -> tuple[Any, int, int]:
+def _load_lightgbm(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, int]:
     lightgbm = import_library("lightgbm")
     with _reading(path, "a model of LightGBM"):
-        text, features, trees = structure.checked_lightgbm(path.read_text(encoding="utf-8"))
+        text, features, trees = structure.checked_lightgbm(path.read_text(encoding="utf-8"), categories)
         try:
             return lightgbm.Booster(model_str=text), features, trees
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(str(error)) from error
 
 
-_LOAD: dict[str, Callable[[Path], tuple[Any, int, int]]] = {
+_LOAD: dict[str, Callable[[Path, Mapping[int, int]], tuple[Any, int, int]]] = {
     "sklearn": _load_sklearn,
     "xgboost": _load_xgboost,
     "lightgbm": _load_lightgbm,

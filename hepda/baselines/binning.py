@@ -7,8 +7,8 @@ long as 200 trees. Here a feature is sorted once, and the numbers in memory are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,28 +33,37 @@ class Bins:
 
     Attributes:
         thresholds: the ascending thresholds of each feature, one less than its bins.
+        categories: how many values categorical features have, by column: their bins are their codes.
 
     """
 
     thresholds: Sequence[Array]
+    categories: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, features: Features, weight: Array, seed: int) -> Bins:
+    def of(cls, features: Features, weight: Array, seed: int, categories: Mapping[int, int] | None = None) -> Bins:
         """Return bins with about equal sums of weights, at most BINS for each feature.
 
         Args:
             features: of the training events [n, k].
             weight: weights [n], > 0.
             seed: that of scikit-learn's fit; it determines the sample of more than SAMPLED events.
+            categories: how many values categorical features have, by column; None for no such features.
 
         """
+        of = dict(categories or {})
         if len(features) <= SAMPLED:
-            return cls([thresholds_of(column.astype(np.float64), weight) for column in features[:].T])
+            return cls([thresholds_of(column.astype(np.float64), weight) for column in features[:].T], of)
         # As scikit-learn does, so that the trees are the same: the fit draws the seed of the sample.
         own_seed = np.random.RandomState(seed).randint(np.iinfo(np.uint32).max, dtype="u8")
         chosen = np.random.RandomState(own_seed).choice(len(features), SAMPLED, p=weight / np.sum(weight), replace=True)
         sample = features[np.sort(chosen)]
-        return cls([thresholds_of(column.astype(np.float64), None) for column in sample.T])
+        return cls([thresholds_of(column.astype(np.float64), None) for column in sample.T], of)
+
+    @property
+    def is_categorical(self) -> NDArray[np.bool_]:
+        """Return which features are categories [k]."""
+        return np.isin(np.arange(len(self.thresholds)), list(self.categories))
 
     def apply(self, features: Features) -> NDArray[np.uint8]:
         """Return the bins of features [n, k], column by column (Fortran order); NaN is in the last bin, BINS."""
@@ -72,9 +81,12 @@ class Bins:
 
     def describe(self, mapper: Any) -> Any:
         """Give these bins to an object of scikit-learn that has none yet, and return it."""
-        mapper.bin_thresholds_ = list(self.thresholds)
-        mapper.n_bins_non_missing_ = np.array([len(column) + 1 for column in self.thresholds], dtype=np.uint32)
-        mapper.is_categorical_ = np.zeros(len(self.thresholds), dtype=np.uint8)
+        # scikit-learn has the categories themselves in the place of thresholds.
+        codes = {column: np.arange(number, dtype=np.float64) for column, number in self.categories.items()}
+        numbers = [self.categories.get(i, len(column) + 1) for i, column in enumerate(self.thresholds)]
+        mapper.bin_thresholds_ = [codes.get(i, column) for i, column in enumerate(self.thresholds)]
+        mapper.n_bins_non_missing_ = np.array(numbers, dtype=np.uint32)
+        mapper.is_categorical_ = self.is_categorical.astype(np.uint8)
         mapper.missing_values_bin_idx_ = BINS
         return mapper
 

@@ -65,9 +65,14 @@ def forest_of(bdt: Bdt) -> Forest:
     """Return the trees of a BDT.
 
     Raises:
-        ConfigError: of an unknown library.
+        ConfigError: of an unknown library, or with categorical features, which nodes compare with sets of values.
 
     """
+    if bdt.categories:
+        raise ConfigError(
+            f"trees of {bdt.library} with categorical features split by sets of values, which this form of trees does "
+            "not have; use the library's own file in models/, or give the features as numbers (without `categories`)"
+        )
     if bdt.library not in _FORESTS:
         raise ConfigError(f"trees of {bdt.library!r} are not known; one of {', '.join(_FORESTS)}")
     forest: Forest = _FORESTS[bdt.library](bdt)

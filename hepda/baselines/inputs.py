@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +51,31 @@ class BdtSettings(Protocol):
         """Iterations without improvement after which the training stops."""
 
 
+Categories = Mapping[int, tuple[int, ...]]
+"""The values of each categorical feature, by its column."""
+
+
+def coded(features: NDArray[np.float32], categories: Categories) -> NDArray[np.float32]:
+    """Return features [..., k] with each category as its position in its list of values.
+
+    A value that is not listed is NaN, which trees take as missing.
+
+    Args:
+        features: the features; they are not changed.
+        categories: the values of categorical features.
+
+    """
+    if not categories:
+        return features
+    result = np.array(features, dtype=np.float32, order="C")
+    for column, values in categories.items():
+        order = np.argsort(values)
+        ordered = np.asarray(values, dtype=np.float32)[order]
+        place = np.minimum(np.searchsorted(ordered, features[..., column]), len(values) - 1)
+        result[..., column] = np.where(ordered[place] == features[..., column], order[place], np.nan)
+    return result
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredFeatures:
     """Features [n, k] that stay in a memory-mapped table; an index reads its rows into an array.
@@ -58,11 +83,13 @@ class StoredFeatures:
     Attributes:
         table: all features [rows, k], float32.
         index: the ascending numbers of the n rows of the table.
+        categories: the values of categorical features, which are read as their codes (`coded`).
 
     """
 
     table: NDArray[np.float32]
     index: NDArray[np.integer[Any]]
+    categories: Categories = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,11 +100,11 @@ class StoredFeatures:
         return len(self.index)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> NDArray[np.float32]:
-        return np.asarray(self.table[self.index[rows]])
+        return coded(np.asarray(self.table[self.index[rows]]), self.categories)
 
     def of(self, mask: NDArray[np.bool_]) -> StoredFeatures:
         """Return the rows that a mask [n] selects, without reading them."""
-        return StoredFeatures(self.table, self.index[mask])
+        return StoredFeatures(self.table, self.index[mask], self.categories)
 
 
 Features = NDArray[np.float32] | StoredFeatures
@@ -103,6 +130,13 @@ class TrainingEvents:
 def selected(features: Features, mask: NDArray[np.bool_]) -> Features:
     """Return the rows of features that a mask [n] selects; those of a table are not read."""
     return features.of(mask) if isinstance(features, StoredFeatures) else features[mask]
+
+
+def with_codes(features: Features, categories: Categories) -> Features:
+    """Return features whose categories are codes; those of a table are not read."""
+    if isinstance(features, StoredFeatures):
+        return StoredFeatures(features.table, features.index, categories)
+    return coded(features, categories)
 
 
 def blocks(features: Features, rows: int = ROWS) -> Iterator[tuple[slice, NDArray[np.float32]]]:

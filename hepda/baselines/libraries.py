@@ -7,7 +7,7 @@ are the same as those of features in memory; by LightGBM and XGBoost themselves.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from hepda.baselines.binning import Bins
 from hepda.baselines.inputs import ROWS, BdtSettings, Features, StoredFeatures, TrainingEvents, blocks
-from hepda.errors import MissingExtraError
+from hepda.errors import ConfigError, MissingExtraError
 
+Numbers = Mapping[int, int]
+"""How many values each categorical feature has, by its column; features are then codes from 0."""
 Trained = tuple[Any, int]
 """The model of a library and its number of trees."""
 
@@ -35,7 +37,13 @@ def import_library(library: str) -> Any:
         raise MissingExtraError(library, library) from error
 
 
-def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Trained:
+def fit_sklearn(
+    settings: BdtSettings,
+    train: TrainingEvents,
+    validation: TrainingEvents | None,
+    seed: int,
+    categories: Numbers,
+) -> Trained:
     """Train scikit-learn's HistGradientBoostingClassifier; its early stopping uses the given validation events."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -53,11 +61,16 @@ def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: Traini
         random_state=seed,
     )
     held_out = validation if stop else None
-    bins = Bins.of(train.features, train.weight, seed)
+    bins = Bins.of(train.features, train.weight, seed, categories)
     with _takes_bins(model, bins) as used:
         of_bins = None if held_out is None else np.ascontiguousarray(bins.apply(held_out.features))
         _fit(model, bins.apply(train.features), of_bins, train, held_out)
     if used != {"_preprocess_X", "_bin_data"}:  # a version of scikit-learn without these methods made bins of bins
+        if categories:
+            raise ConfigError(
+                "this version of scikit-learn does not take categorical features from hepda; install 1.6 to 1.9, or "
+                "use `library: xgboost` or `lightgbm`"
+            )
         features = None if held_out is None else held_out.features[:]
         _fit(model, train.features[:], features, train, held_out)
     if stop:
@@ -94,7 +107,8 @@ def _takes_bins(model: Any, bins: Bins) -> Iterator[set[str]]:
         used.add("_preprocess_X")
         if not reset:
             return binned
-        model.is_categorical_ = model._preprocessor = model._is_categorical_remapped = None
+        model.is_categorical_ = model._preprocessor = None  # codes need no preparation
+        model._is_categorical_remapped = bins.is_categorical if bins.is_categorical.any() else None
         model.n_features_in_ = binned.shape[1]
         return binned, None
 
@@ -110,7 +124,13 @@ def _takes_bins(model: Any, bins: Bins) -> Iterator[set[str]]:
         del model._preprocess_X, model._bin_data
 
 
-def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Trained:
+def fit_xgboost(
+    settings: BdtSettings,
+    train: TrainingEvents,
+    validation: TrainingEvents | None,
+    seed: int,
+    categories: Numbers,
+) -> Trained:
     """Train XGBoost's histogram trees.
 
     XGBoost has no option for the smallest number of events in a leaf, only for the smallest sum of w p (1 - p). It is
@@ -130,9 +150,11 @@ def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: Traini
         early_stopping_rounds=settings.patience if stop else None,
         random_state=seed,
         n_jobs=1,
+        enable_categorical=bool(categories),
+        feature_types=_types_for_xgboost(train, categories),
     )
     if isinstance(train.features, StoredFeatures):
-        return _fit_xgboost_in_blocks(model, settings, train, validation if stop else None)
+        return _fit_xgboost_in_blocks(model, settings, train, validation if stop else None, categories)
     extra: dict[str, Any] = {}
     if stop and validation is not None:
         validation_sets = [(validation.features, validation.label)]
@@ -142,17 +164,29 @@ def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: Traini
     return model, int(best)
 
 
+def _types_for_xgboost(events: TrainingEvents, categories: Numbers) -> list[str] | None:
+    """Return the type of each feature, c for a category; None if all are numbers."""
+    types = ["c" if column in categories else "q" for column in range(events.features.shape[1])]
+    return types if categories else None
+
+
 def _fit_xgboost_in_blocks(
-    settings_of: Any, settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None
+    settings_of: Any,
+    settings: BdtSettings,
+    train: TrainingEvents,
+    validation: TrainingEvents | None,
+    categories: Numbers,
 ) -> Trained:
     """Train XGBoost on features that it reads in blocks; settings_of: a classifier with the settings."""
     xgboost = import_library("xgboost")
-    data = xgboost.QuantileDMatrix(_blocks_for_xgboost(train))
+    kinds: dict[str, Any] = {"enable_categorical": True} if categories else {}
+    data = xgboost.QuantileDMatrix(_blocks_for_xgboost(train, categories), **kinds)
     several = {"objective": "multi:softprob", "num_class": train.classes}
     parameters = settings_of.get_xgb_params() | ({"objective": "binary:logistic"} if train.classes == 2 else several)
     evaluated = []
     if validation is not None:
-        evaluated = [(xgboost.QuantileDMatrix(_blocks_for_xgboost(validation), ref=data), "validation")]
+        held_out = xgboost.QuantileDMatrix(_blocks_for_xgboost(validation, categories), ref=data, **kinds)
+        evaluated = [(held_out, "validation")]
     booster = xgboost.train(
         parameters, data, settings.iterations, evals=evaluated, verbose_eval=False,
         early_stopping_rounds=None if validation is None else settings.patience,
@@ -162,8 +196,9 @@ def _fit_xgboost_in_blocks(
     return model, int(settings.iterations if validation is None else booster.best_iteration + 1)
 
 
-def _blocks_for_xgboost(events: TrainingEvents) -> Any:
+def _blocks_for_xgboost(events: TrainingEvents, categories: Numbers) -> Any:
     """Return events as the iterator over blocks that XGBoost reads several times."""
+    types = _types_for_xgboost(events, categories)
 
     class Blocks(import_library("xgboost").DataIter):  # type: ignore[misc]  # a base class that is imported here
         def __init__(self) -> None:
@@ -174,7 +209,8 @@ def _blocks_for_xgboost(events: TrainingEvents) -> Any:
             block = next(self._blocks, None)
             if block is not None:
                 rows, features = block
-                input_data(data=features, label=events.label[rows], weight=events.weight[rows])
+                about = {} if types is None else {"feature_types": types}
+                input_data(data=features, label=events.label[rows], weight=events.weight[rows], **about)
             return block is not None
 
         def reset(self) -> None:
@@ -206,10 +242,17 @@ def _rows_for_lightgbm(features: Features) -> Any:
     return Rows()
 
 
-def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Trained:
+def fit_lightgbm(
+    settings: BdtSettings,
+    train: TrainingEvents,
+    validation: TrainingEvents | None,
+    seed: int,
+    categories: Numbers,
+) -> Trained:
     """Train LightGBM's leaf-wise trees."""
     lightgbm = import_library("lightgbm")
-    data = lightgbm.Dataset(_rows_for_lightgbm(train.features), train.label, weight=train.weight)
+    kinds: dict[str, Any] = {"categorical_feature": sorted(categories)} if categories else {}
+    data = lightgbm.Dataset(_rows_for_lightgbm(train.features), train.label, weight=train.weight, **kinds)
     stop = settings.patience is not None and validation is not None
     validation_sets: list[Any] = []
     callbacks: list[Any] = []
@@ -237,5 +280,5 @@ def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: Train
     return booster, int(booster.best_iteration if stop else settings.iterations)
 
 
-Fit = Callable[[BdtSettings, TrainingEvents, TrainingEvents | None, int], Trained]
+Fit = Callable[[BdtSettings, TrainingEvents, TrainingEvents | None, int, Numbers], Trained]
 LIBRARIES: dict[str, Fit] = {"sklearn": fit_sklearn, "xgboost": fit_xgboost, "lightgbm": fit_lightgbm}

@@ -61,14 +61,15 @@ def _require(fits: bool, what: str) -> None:
 # --- scikit-learn -------------------------------------------------------------------------------------------------
 
 
-def check_sklearn(model: Any) -> int:
+def check_sklearn(model: Any, categories: Mapping[int, int]) -> int:
     """Check a HistGradientBoostingClassifier that skops has read, and return its number of features.
 
     Args:
         model: the object that skops returned.
+        categories: how many values categorical features have, by column.
 
     Raises:
-        StructureError: it is not a classifier on numbers, as `fit` makes it.
+        StructureError: it is not a classifier on numbers and these categories, as `fit` makes it.
         AttributeError, TypeError: parts of it are missing or have another type.
 
     """
@@ -87,11 +88,12 @@ def check_sklearn(model: Any) -> int:
     _require(model.n_trees_per_iteration_ == per_iteration and model._preprocessor is None, "it is not on numbers")
     start, shape = model._baseline_prediction, (1, per_iteration)
     _require(isinstance(start, np.ndarray) and start.shape == shape and start.dtype == np.float64, "no first value")
-    is_categorical = model._bin_mapper.is_categorical_
-    _require(
-        isinstance(is_categorical, np.ndarray) and is_categorical.shape == (features,) and not is_categorical.any(),
-        "it has categories",
-    )
+    is_categorical, known = model._bin_mapper.is_categorical_, model._bin_mapper.bin_thresholds_
+    _require(isinstance(is_categorical, np.ndarray) and is_categorical.shape == (features,), "it has other categories")
+    _require(set(np.flatnonzero(is_categorical)) == set(categories), "it has other categories")
+    _require(isinstance(known, list) and len(known) == features, "it has other categories")
+    for column, number in categories.items():  # the bits that scikit-learn sets for them
+        _require(np.array_equal(known[column], np.arange(number)), "it has other categories")
     _require(isinstance(model._predictors, list) and len(model._predictors) > 0, "it has no trees")
     for trees in model._predictors:
         _require(isinstance(trees, list) and len(trees) == per_iteration, "an iteration has another number of trees")
@@ -99,23 +101,32 @@ def check_sklearn(model: Any) -> int:
             nodes = tree.nodes
             _require(isinstance(nodes, np.ndarray) and nodes.dtype == PREDICTOR_RECORD_DTYPE and nodes.ndim == 1,
                      "its nodes are of another type")  # fmt: skip
-            _require(not nodes["is_categorical"].any(), "it has categories")
+            _check_sklearn_sets(tree, nodes[nodes["is_categorical"] != 0], categories)
             check_tree(nodes["left"], nodes["right"], nodes["is_leaf"] == 0, nodes["feature_idx"], features)
     return int(features)
+
+
+def _check_sklearn_sets(tree: Any, nodes: Numbers, categories: Mapping[int, int]) -> None:
+    """Check the nodes that split a feature by a set of its values, and the sets."""
+    sets = tree.raw_left_cat_bitsets
+    _require(isinstance(sets, np.ndarray) and sets.dtype == np.uint32 and sets.shape[1:] == (8,), "it has no sets")
+    _require(bool(np.isin(nodes["feature_idx"], list(categories)).all()), "it has other categories")
+    _require(bool((nodes["bitset_idx"] < len(sets)).all()), "a node has no set")
 
 
 # --- XGBoost ------------------------------------------------------------------------------------------------------
 
 _XGBOOST_NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
 _XGBOOST_WHOLE = ("default_left", "left_children", "parents", "right_children", "split_indices", "split_type")
-_XGBOOST_NONE = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_XGBOOST_SETS = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
-def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
+def checked_xgboost(text: str, categories: Mapping[int, int]) -> tuple[bytearray, int, int]:
     """Check an XGBoost model in JSON.
 
     Args:
         text: the model as JSON.
+        categories: how many values categorical features have, by column.
 
     Returns:
         The model as newly written JSON, its number of features, and its number of trees (of each class, if there are
@@ -137,7 +148,8 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
     )
     _require(of_two or (objective == "multi:softprob" and 2 < classes <= 128), "it is not of these classes")
     _require(int(about.get("num_target", 1)) == 1, "it has several targets")
-    _require(not learner["feature_names"] and not learner["feature_types"], "it names features, which hepda does not")
+    types = ["c" if column in categories else "q" for column in range(features)] if categories else []
+    _require(not learner["feature_names"] and learner["feature_types"] == types, "its features are others")
     _require(isinstance(trees, list) and len(trees) > 0, "it has no trees")
     count, forest, per_iteration = len(trees), booster["model"], 1 if of_two else classes
     _require(int(forest["gbtree_model_param"]["num_trees"]) == count, "its number of trees is wrong")
@@ -149,7 +161,7 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
     _require(forest.get("iteration_indptr", order) == order, "its trees are not in their order")
     _require(not any((forest.get("cats") or {}).values()), "it has categories")
     for tree in trees:
-        _check_xgboost(tree, features)
+        _check_xgboost(tree, features, categories)
     return bytearray(json.dumps(model).encode()), features, iterations
 
 
@@ -160,11 +172,10 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
+def _check_xgboost(tree: Mapping[str, Any], features: int, categories: Mapping[int, int]) -> None:
     about = tree["tree_param"]
     n = int(about["num_nodes"])
     _require(int(about["num_feature"]) == features and int(about["size_leaf_vector"]) in (0, 1), "a tree differs")
-    _require(not any(tree.get(name) for name in _XGBOOST_NONE), "it has categories")
     for name in _XGBOOST_NUMBERS:
         _require(len(_array(tree[name], np.float64)) == n, f"{name} has another length than its tree")
     integers = {name: _array(tree[name], np.int64) for name in _XGBOOST_WHOLE}
@@ -172,9 +183,22 @@ def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
         _require(len(values) == n, f"{name} has another length than its tree")
     left, right, parents = integers["left_children"], integers["right_children"], integers["parents"]
     _require(bool(np.array_equal(left == -1, right == -1)), "a node has one child")
-    _require(not integers["split_type"].any(), "it has categories")
+    _check_xgboost_sets(tree, integers, categories)
     _require(bool(np.all(((parents >= 0) & (parents < n)) | (parents == 2**31 - 1))), "a parent is none of its nodes")
     check_tree(left, right, left != -1, integers["split_indices"], features)
+
+
+def _check_xgboost_sets(tree: Mapping[str, Any], nodes: Mapping[str, Numbers], categories: Mapping[int, int]) -> None:
+    """Check the nodes that split a feature by a set of its values, and the sets, which stand one after the other."""
+    values, of, begin, size = (_array(tree.get(name) or [], np.int64) for name in _XGBOOST_SETS)
+    _require(len(of) == len(begin) == len(size), "its sets of categories have different lengths")
+    _require(bool(np.isin(nodes["split_type"], (0, 1)).all()), "a node is of another kind")
+    _require(bool(np.array_equal(of, np.flatnonzero(nodes["split_type"]))), "its sets are of other nodes")
+    _require(bool(np.all(size >= 1)) and bool(np.array_equal(begin, np.cumsum(size) - size)), "its sets overlap")
+    _require(int(size.sum()) == len(values), "its sets have another number of categories")
+    for node, first, number in zip(of, begin, size, strict=True):
+        known, inside = categories.get(int(nodes["split_indices"][node]), 0), values[first : first + number]
+        _require(bool(np.all((inside >= 0) & (inside < known))), "it has other categories")
 
 
 def _array(values: Any, kind: type) -> Numbers:
@@ -194,17 +218,19 @@ _HEADER = ("version", "num_class", "num_tree_per_iteration", "label_index", "max
            "feature_names", "feature_infos", "tree_sizes")  # fmt: skip
 _INNER = ("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value",
           "internal_weight", "internal_count")  # fmt: skip
+_SETS = ("cat_boundaries", "cat_threshold")
 _LEAF = ("leaf_value", "leaf_weight", "leaf_count")
 _ONE = ("num_leaves", "num_cat", "is_linear", "shrinkage")
 _INTEGERS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count", "leaf_count",
-             "num_leaves", "num_cat", "is_linear")  # fmt: skip
+             "num_leaves", "num_cat", "is_linear", "cat_boundaries", "cat_threshold")  # fmt: skip
 
 
-def checked_lightgbm(text: str) -> tuple[str, int, int]:
+def checked_lightgbm(text: str, categories: Mapping[int, int]) -> tuple[str, int, int]:
     """Check the header and the trees of a LightGBM model.
 
     Args:
         text: the model in LightGBM's text format.
+        categories: how many values categorical features have, by column.
 
     Returns:
         The header and the trees as text, the number of features, and the number of trees (of each class, if there are
@@ -235,7 +261,7 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
     for number, tree in enumerate(trees):
         name, _, entries = tree.partition("\n")
         _require(name == f"Tree={number}", "its trees are not in their order")
-        _check_lightgbm(_entries(entries.splitlines(), (*_ONE, *_INNER, *_LEAF)), features)
+        _check_lightgbm(_entries(entries.splitlines(), (*_ONE, *_INNER, *_LEAF, *_SETS)), features, categories)
     _require(count % classes == 0, "an iteration has another number of trees")
     return body + end, features, count // classes
 
@@ -260,11 +286,11 @@ def _check_sizes(trees: str, sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
+def _check_lightgbm(tree: Mapping[str, str], features: int, categories: Mapping[int, int]) -> None:
     numbers = {name: _tokens(name, value) for name, value in tree.items()}
     _require(all(len(numbers[name]) == 1 for name in _ONE), "an entry of a tree has several values")
     leaves = int(numbers["num_leaves"][0])
-    _require(numbers["num_cat"][0] == 0 and numbers["is_linear"][0] == 0, "it has categories or linear leaves")
+    _require(numbers["is_linear"][0] == 0, "it has linear leaves")
     # A tree with a single leaf omits the entries that it does not have.
     for names, length in ((_INNER, leaves - 1), (_LEAF, leaves)):
         for name in names:
@@ -272,8 +298,9 @@ def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
             _require(size == length or (leaves == 1 and size <= 1), f"{name} has another length than its tree")
     _require(leaves >= 1 and len(numbers["leaf_value"]) == leaves, "a tree has no leaf values")
     if leaves == 1:
+        _require(numbers["num_cat"][0] == 0, "it has sets without nodes")
         return
-    _require(not (numbers["decision_type"] & 1).any(), "it has categories")
+    _check_lightgbm_sets(numbers, categories)
     # Inner nodes first, then leaves, which LightGBM numbers -1, -2, ...
     left, right = (
         np.where(children >= 0, children, leaves - 2 - children)
@@ -285,9 +312,21 @@ def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
     check_tree(np.r_[left, zeros], np.r_[right, zeros], inner, np.r_[numbers["split_feature"], zeros], features)
 
 
+def _check_lightgbm_sets(numbers: Mapping[str, Numbers], categories: Mapping[int, int]) -> None:
+    """Check the nodes that split a feature by a set of its values, and the sets: 32 values in a word."""
+    count, by_set = int(numbers["num_cat"][0]), (numbers["decision_type"] & 1) != 0
+    ends, words = numbers.get("cat_boundaries", np.zeros(1, np.int64)), numbers.get("cat_threshold", np.zeros(0))
+    _require(count >= 0 and len(ends) == count + 1 and ends[0] == 0, "its sets have another number")
+    _require(bool(np.all(np.diff(ends) >= 1)) and int(ends[-1]) == len(words), "its sets have another length")
+    _require(bool(np.isin(numbers["split_feature"][by_set], list(categories)).all()), "it has other categories")
+    chosen = numbers["threshold"][by_set]
+    _require(bool(np.all((chosen >= 0) & (chosen < count) & (chosen == np.floor(chosen)))), "a node has no set")
+
+
 def _tokens(name: str, value: str) -> Numbers:
     if name not in _INTEGERS:
         return np.array([float(word) for word in value.split()])
     integers = np.array([int(word) for word in value.split()], dtype=object)
-    _require(all(abs(number) < 2**31 for number in integers), f"{name} has a number that is too large")
+    largest = 2**32 if name == "cat_threshold" else 2**31  # bits without a sign
+    _require(all(abs(number) < largest for number in integers), f"{name} has a number that is too large")
     return integers.astype(np.int64)

@@ -20,6 +20,7 @@ from hepda.config import AnalysisConfig
 from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
+from hepda.events.check_categories import unlisted_values
 from hepda.events.check_collections import ObjectCount, object_counts
 from hepda.events.check_guards import absent_branches
 from hepda.events.check_yields import RegionYields, region_yields
@@ -153,6 +154,8 @@ def _checked(config: AnalysisConfig, progress: Progress, every_file: bool) -> Ch
             result.notes.extend(filter(None, [evaluation.domains.only_one_simulated]))
             result.warnings.extend(composition_lines(evaluation.domains.nominal, evaluation.domains.composition))
             _features(opened, loaded, result)
+            listed_rows = spread(len(loaded.table))
+            result.warnings.extend(unlisted_values(config.categories, loaded.table, listed_rows))
             _agreement(evaluation, loaded.table, result)
     except HepdaError as error:
         result.problems.append(str(error))

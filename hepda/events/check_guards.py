@@ -20,7 +20,7 @@ def absent_branches(plan: ReadingPlan, inputs: Mapping[str, Sequence[InputFile]]
         inputs: the files that were opened, by sample.
 
     """
-    notes, warnings = [], []
+    notes, warnings = list[str](), list[str]()
     for branch in sorted(plan.guards):
         known = {name for files in inputs.values() for file in files for name in file.branches}
         if branch not in known:

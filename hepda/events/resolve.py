@@ -140,6 +140,7 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         grouping=classes_of(config),
         discriminants=config.discriminants,
         collections={name: config.collections[name] for name in encoder.collections} if encoder is not None else {},
+        categories=config.categories if encoder is None else {},
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,7 +90,8 @@ class ModelSpec:
     folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature;
     grouping: the classes of the analysis; discriminants: expressions over p_<class> by name; variations: of the events
     of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one;
-    collections: what a set encoder reads, empty for a model of flat features.
+    collections: what a set encoder reads, empty for a model of flat features; categories: the values of categorical
+    features by name, among the flat features that it reads.
     """
 
     name: str
@@ -107,6 +108,11 @@ class ModelSpec:
     variations: tuple[Variation, ...] = ()
     domain_classes: tuple[str, ...] = ()
     collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
+    categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def category_columns(self, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
+        """Return the values of categorical features by column, for features of these names."""
+        return {list(names).index(name): values for name, values in self.categories.items()}
 
     @property
     def is_adapted(self) -> bool:
@@ -128,9 +134,10 @@ class ModelSpec:
 
     @property
     def reads(self) -> dict[str, Any]:
-        """Return what a saved model says of the collections that it reads; empty for a model of flat features."""
+        """Return what a saved model says of collections and categories that it reads; empty without any."""
         parts = {name: {"max": c.size, "features": list(c.features)} for name, c in self.collections.items()}
-        return {"collections": parts} if parts else {}
+        listed = {name: list(values) for name, values in self.categories.items()}
+        return ({"collections": parts} if parts else {}) | ({"categories": listed} if listed else {})
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -113,5 +113,5 @@ def test_a_scikit_learn_that_does_not_take_bins_is_given_the_features(monkeypatc
                 super().__delattr__(name)
 
     monkeypatch.setattr("sklearn.ensemble.HistGradientBoostingClassifier", Other)
-    model, _ = libraries.fit_sklearn(section, events, events, seed=1)
+    model, _ = libraries.fit_sklearn(section, events, events, seed=1, categories={})
     np.testing.assert_array_equal(model.predict_proba(x)[:, 1].astype(np.float32), expected)

@@ -128,3 +128,19 @@ def test_eras_of_real_events_are_normalised_each_by_its_own_sum_of_weights(tmp_p
         found = normalisation_of(spec, f"ttlight_{era}", [file.metadata for file in files_of_era])
         assert found.factor == pytest.approx(luminosity * 1000 * 831.8 / total)
     assert spec.systematics.varied_samples("lumi_2016") == ("ttlight_2016",)
+
+
+@pytest.mark.slow
+def test_the_flavour_of_a_jet_of_real_files_as_a_category(tmp_path: Path) -> None:
+    if not (DATA / "nanoAOD_2015_CMS_Open_Data_ttbar.root").is_file():
+        pytest.skip("HEPDA_DATA has no files of CMS")
+    changes = (
+        "variables.lead_flavour=default(Jet.hadronFlavour[0], -1)", "features=[ht, lead_flavour]", "plots={}",
+        "categories={lead_flavour: [5, 4, 0, -1]}", "samples.data=null", "samples.ttlight_alt=null",
+    )  # fmt: skip
+    config = load_config(REPOSITORY_CONFIGS / "nanoaod.yaml", (*QUICK[:-1], *changes))
+    done = train.train(config, tmp_path / "run", PlotOptions(Plots.NONE, tmp_path / "plots"), Quiet())
+    for model in ("network", "bdt"):
+        assert 0 <= done.metrics.to_json()["models"][model]["auc"]["simulation"]["value"] <= 1
+    metadata = json.loads((tmp_path / "run" / "models" / "bdt" / "fold0-member0.metadata.json").read_text())
+    assert metadata["categorical_columns"] == {"1": [5, 4, 0, -1]}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -199,6 +199,107 @@ class Standardize(FittedInputs):
         self.scale.copy_(torch.where(flat, torch.ones_like(width), 1.0 / width))
         self.fitted.fill_(True)
         return self
+
+
+class EmbeddedColumns(FittedInputs):
+    """Inputs of a network of which some columns are names of categories, not quantities.
+
+    Numbers are standardised. A category becomes a learnt vector of its own (Guo & Berkhahn, arXiv:1604.06737); a value
+    that is not listed has one more, that of all such values. The width of the vectors of a feature with c categories is
+    min(32, round(1.6 c^0.56)), a usual rule of thumb.
+
+    Args:
+        columns: number of input columns.
+        categories: the values of each categorical column.
+
+    """
+
+    def __init__(self, columns: int, categories: Mapping[int, Sequence[int]]) -> None:
+        super().__init__()
+        self.inputs, self.categories = columns, {column: tuple(values) for column, values in categories.items()}
+        self.numbers = [column for column in range(columns) if column not in self.categories]
+        self.standardize = Standardize(len(self.numbers))
+        self.vectors = nn.ParameterDict()
+        for column, values in self.categories.items():
+            self.register_buffer(f"values{column}", torch.tensor(values, dtype=torch.float32), persistent=False)
+            self.vectors[str(column)] = nn.Parameter(torch.randn(len(values) + 1, embedding_width(len(values))))
+        self.outputs = len(self.numbers) + sum(vectors.shape[1] for vectors in self.vectors.values())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the numbers, then the vectors of the categories, [n, outputs]."""
+        parts = [self.standardize(x[:, self.numbers])]
+        for column in self.categories:
+            listed = (x[:, column : column + 1] == getattr(self, f"values{column}")).to(x.dtype)
+            other = 1.0 - listed.sum(dim=1, keepdim=True)
+            parts.append(torch.cat([listed, other], dim=1) @ self.vectors[str(column)])
+        return torch.cat(parts, dim=1)
+
+    @torch.no_grad()
+    def fit(self, features: Tensor | RowSource, weight: Tensor | None = None) -> EmbeddedColumns:
+        """Fit the scaling of the numbers to rows [n, inputs]; the vectors are learnt."""
+        if self.numbers:
+            self.standardize.fit(cast("RowSource", _ChosenColumns(features, self.numbers)), weight)
+        self.fitted.fill_(True)
+        return self
+
+
+class _ChosenColumns:
+    """Some columns of rows, taken as the rows are read."""
+
+    def __init__(self, rows: Tensor | RowSource, columns: Sequence[int]) -> None:
+        self.rows, self.columns = rows, list(columns)
+        self.shape = (len(rows), len(self.columns))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.rows[index][:, self.columns]
+
+
+def embedding_width(categories: int) -> int:
+    """Return the width of the vectors that stand for so many categories."""
+    return min(32, max(1, round(1.6 * float(categories) ** 0.56)))
+
+
+MOST_COLUMNS = 100_000
+"""Largest number of inputs of an encoder with categories: a file may not ask for more."""
+
+
+class CategoricalEncoder(nn.Module):
+    """An encoder of columns some of which are categories: `EmbeddedColumns`, then the layers of an `MLP`."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.spec = dict(spec)
+        columns, categories = int(spec["columns"]), {int(c): values for c, values in spec["categories"].items()}
+        if not all(0 <= column < columns <= MOST_COLUMNS for column in categories):
+            raise ValueError(f"the categories are not of {columns} columns")
+        self.columns = EmbeddedColumns(columns, categories)
+        self.layers = MLP({**spec["layers"], "inputs": self.columns.outputs})
+        self.inputs, self.outputs = self.columns.inputs, self.layers.outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features [n, outputs] of inputs [n, inputs]."""
+        features: Tensor = self.layers(self.columns(x))
+        return features
+
+
+def categorical_encoder(
+    columns: int, categories: Mapping[int, Sequence[int]], hidden: Sequence[int], **settings: Any
+) -> CategoricalEncoder:
+    """Return an encoder of columns some of which are categories.
+
+    Args:
+        columns: number of input columns.
+        categories: the values of each categorical column.
+        hidden: widths of the layers, as of `mlp`.
+        settings: further arguments of `mlp`.
+
+    """
+    layers = mlp(1, hidden, **settings).spec
+    listed = {str(column): [int(value) for value in values] for column, values in categories.items()}
+    return CategoricalEncoder({"kind": "categories", "columns": columns, "categories": listed, "layers": layers})
 
 
 def _by_column(rows: Tensor) -> tuple[Tensor, int]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.networks.domains import set_domains
-from hepda.adversarial.networks.layers import MLP, Standardize
+from hepda.adversarial.networks.layers import MLP, CategoricalEncoder, Standardize
 from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.networks.reversal import Reversal
 from hepda.adversarial.networks.sets import SetEncoder, set_encoder
@@ -305,7 +305,8 @@ class Network(nn.Module):
 
         Args:
             path: the file.
-            encoder: needed if the encoder is neither made by `mlp` nor a `SetEncoder`; its weights are filled in.
+            encoder: needed if the encoder is none of `mlp`, `categorical_encoder` or a `SetEncoder`; its weights are
+                filled in.
             heads: the same for the modules of heads.
 
         Raises:
@@ -393,17 +394,18 @@ def _fits(empty: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _module_spec(module: nn.Module) -> dict[str, Any] | None:
-    return dict(module.spec) if isinstance(module, MLP | SetEncoder) else None
+    return dict(module.spec) if isinstance(module, MLP | SetEncoder | CategoricalEncoder) else None
 
 
 def _module_from(spec: dict[str, Any] | None, tensors: int, what: str, path: str | Path) -> nn.Module:
     if spec is None:
         raise SourceError(f"{path}: the {what} is not an mlp; build it and give it to Network.load")
-    if "kind" in spec:
+    categorical = spec.get("kind") == "categories"
+    if "kind" in spec and not categorical:
         return set_encoder(spec, tensors)
-    if len(spec["widths"]) > tensors:
+    if len(spec["layers"]["widths"] if categorical else spec["widths"]) > tensors:
         raise ValueError(f"the {what} has {len(spec['widths'])} layers, the file {tensors} tensors")
-    return MLP(spec)
+    return CategoricalEncoder(spec) if categorical else MLP(spec)
 
 
 def check_output(output: Tensor, head: Head) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
@@ -27,6 +27,11 @@ from hepda.config.section import (
     Strings,
 )
 from hepda.config.sets import CollectionConfig
+
+Categories = Annotated[
+    tuple[Annotated[int, Field(gt=-(2**24), lt=2**24)], ...], Strict(strict=False), Field(min_length=2, max_length=200)
+]
+"""Values of a categorical feature: whole numbers that float32 holds exactly."""
 
 
 class TruthConfig(Section):
@@ -225,6 +230,10 @@ class AnalysisConfig(BaseConfig):
     """Event weight of simulation, before the normalisation; never applied to data."""
     features: Strings
     """Names of variables or of flat branches, in the order that the models see."""
+    categories: dict[str, Categories] = Field(default_factory=dict)
+    """Features that are names of categories, not quantities, with their values: `{lepton_flavour: [11, 13]}`. Trees
+    split them by sets of values; networks learn a vector for each value. A value that is not listed is a missing one
+    for trees, and all such values have one vector in networks. Figures and probes take them as numbers."""
     collections: dict[Identifier, CollectionConfig] = Field(default_factory=dict)
     """Sets of objects by name, for models with a set encoder; flat models, probes and figures use `features` only."""
     missing: Annotated[float, Field(ge=-1e38, le=1e38)] = -1.0

@@ -137,7 +137,7 @@ def _expanded(
     for era, luminosity in eras.items():
         own: dict[str, Any] = {**sample, **{key: of_era[era] for key, of_era in values.items()}, "era": era}
         own |= {"luminosity": luminosity} if counted else {}
-        own |= {"label": f"{sample['label']} ({era})"} if simulated and sample.get("label") else {}
+        own |= {"label": f"{sample.get('label') or name} ({era})"} if simulated else {}
         parts[f"{name}_{era}"] = own
     return parts
 

@@ -83,4 +83,28 @@ def _pairs(config: AnalysisConfig, path: str, encoder: TransformerConfig) -> Ite
         yield f"{path}.layers: pairs bias the blocks before the last; take 2 or more, or `pairwise: false`."
 
 
-CHECKS = (collections, encoders)
+def categories(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for each categorical feature that is none of the features, or that a model cannot take."""
+    for name, values in config.categories.items():
+        if name not in config.features:
+            yield no_feature("categories", name, config.features, config.variables, "feature of this analysis")
+        for value in sorted({value for value in values if values.count(value) > 1}):
+            yield f"categories.{name}: {value} is listed twice."
+    for model, section in config.models.items():
+        if not isinstance(section, NetworkConfig) or not config.categories:
+            continue
+        read = () if section.set_encoder is None else section.set_encoder.features
+        for name in (name for name in read if name in config.categories):
+            yield (
+                f"models.{model}.encoder.features: {name!r} is a category, and an encoder of sets takes flat features "
+                "as numbers; leave it out, or take `encoder: [widths]`."
+            )
+        for method in () if section.domain is None else methods_of(section.domain):
+            if section.set_encoder is None and method in _MOVES_INPUTS:
+                yield (
+                    f"models.{model}.domain.method: {method!r} moves every input a little, which categories do not "
+                    "allow; take another method, or remove `categories`."
+                )
+
+
+CHECKS = (categories, collections, encoders)

@@ -11,15 +11,8 @@ from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
 from hepda.events.expressions.collections import CollectionPlan
 from hepda.events.expressions.guards import only_guards
-from hepda.events.expressions.parser import (
-    CONSTANTS,
-    Expression,
-    check_names,
-    is_condition,
-    needed_names,
-    parse,
-    refuse_constant,
-)
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import CONSTANTS, Expression, is_condition, needed_names, parse, refuse_constant
 from hepda.events.specs import DatasetSpec, RegionSpec
 
 PHYSICAL = "physical"

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hepda.config import NormalisationConfig
 from hepda.errors import DataError, SourceError
 from hepda.events.expressions.evaluator import Evaluator
-from hepda.events.expressions.parser import Expression, check_names, needed_names, parse
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import Expression, needed_names, parse
 from hepda.events.files.opening import EventFile, Tree, tree_of
 from hepda.events.specs import DatasetSpec
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from hepda.config.events.systematics import ShapeSystematic, WeightSystematic
 from hepda.errors import ConfigError, nearest
 from hepda.events.dataset.plan import PHYSICAL, ReadingPlan
-from hepda.events.expressions.parser import Expression, check_names, parse
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import Expression, parse
 from hepda.events.specs import DatasetSpec
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hepda.events.expressions import binned, combinations, exact_integers, kinematics, lists
+from hepda.events.expressions import combinations, exact_integers, kinematics, lists
 from hepda.events.expressions.columns import (
     Column,
     Numbers,
@@ -20,9 +20,10 @@ from hepda.events.expressions.columns import (
     wrap,
 )
 from hepda.events.expressions.combinations import vectors_of
-from hepda.events.expressions.external.corrections import check_correction, evaluate_correction
-from hepda.events.expressions.external.good_runs import check_good_lumi, good_lumi
 from hepda.events.expressions.guards import HAS
+from hepda.events.expressions.tables import binned
+from hepda.events.expressions.tables.corrections import check_correction, evaluate_correction
+from hepda.events.expressions.tables.good_runs import check_good_lumi, good_lumi
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Function:
     compute: takes the arguments and returns the value; arity: smallest and largest number of arguments; usage: the call
     in messages; texts: whether arguments may be text in quotes, the first `needed_texts` of which have to be; lists:
     places of arguments that are lists of plain numbers, [20, 50, 100]; check: raises ValueProblem for arguments that
-    cannot be right, before anything is read (text, plain numbers and lists of them; None for what differs by event).
+    cannot be right, before anything is read (text and lists of plain numbers; None for what differs by event).
     """
 
     compute: Callable[..., Value]

@@ -13,16 +13,14 @@ probable intention: `a > 1 & b > 2`, `n == 4 or 5`, `count(pt > 25)`, `abs(eta <
 from __future__ import annotations
 
 import ast
-import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hepda.errors import ExpressionError, nearest
-from hepda.events.expressions.branch_names import is_name
 from hepda.events.expressions.columns import ValueProblem
 from hepda.events.expressions.functions import Function
-from hepda.events.expressions.guards import HAS, fold, guarded_name, is_has
+from hepda.events.expressions.guards import HAS, fold
 from hepda.events.expressions.user_functions import find_function, function_names
 
 MAX_LENGTH = 4000
@@ -128,6 +126,21 @@ def _operator_hint(text: str) -> str:
     return ""
 
 
+Written = str | float | tuple[float, ...] | None
+"""An argument that is written out: text, a number or a list of numbers; None for any other."""
+
+
+def check_call(
+    function: Function, name: str, written: Sequence[Written], fail: Callable[[str], ExpressionError]
+) -> None:
+    """Raise what `fail` makes of the message if arguments cannot be right, whatever the branches hold."""
+    if function.check is not None:
+        try:
+            function.check(*written)
+        except ValueProblem as problem:
+            raise fail(f"{name}() {problem}.") from problem
+
+
 class _Checker:
     """Checks the tree in one walk: allowed nodes, known functions, bounds; collects the names."""
 
@@ -194,13 +207,10 @@ class _Checker:
         for argument, value in zip(node.args, written, strict=True):
             if not isinstance(value, str | tuple):
                 self.check(argument, depth + 1)
-        if function.check is not None:
-            try:
-                function.check(*written)
-            except ValueProblem as problem:
-                raise self.fail(node, f"{name}() {problem}.") from problem
+        if not function.texts:
+            check_call(function, str(name), written, lambda message: self.fail(node, message))
 
-    def _written(self, function: Function, number: int, node: ast.expr) -> str | float | tuple[float, ...] | None:
+    def _written(self, function: Function, number: int, node: ast.expr) -> Written:
         """Return an argument that is written out: text, a number or a list of numbers; None for any other.
 
         Raises:
@@ -339,9 +349,8 @@ def plain_number(node: ast.AST) -> float | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         value = plain_number(node.operand)
         return None if value is None else -value if isinstance(node.op, ast.USub) else value
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)
-    return None
+    constant = node.value if isinstance(node, ast.Constant) else None
+    return float(constant) if isinstance(constant, int | float) and not isinstance(constant, bool) else None
 
 
 def needed_names(expressions: Iterable[Expression], variables: Mapping[str, Expression]) -> set[str]:
@@ -374,135 +383,6 @@ def refuse_constant(name: str, what: str) -> None:
     """Raise ExpressionError if `what` would take the name of a constant: expressions could not distinguish the two."""
     if name in CONSTANTS:
         raise ExpressionError(f"{what}: the name is that of the constant {CONSTANTS[name]:.6g}; choose another.")
-
-
-def check_names(
-    expressions: Iterable[Expression],
-    variables: Mapping[str, Expression],
-    branches: Collection[str],
-    where: str,
-    refused: Mapping[str, str] | None = None,
-) -> None:
-    """Raise ExpressionError for the first name that is neither a variable nor a branch.
-
-    A constant is refused where the file has a branch of its name: either could be meant. A branch that has() asks for
-    may be absent where has() guards it, and nowhere else.
-
-    Args:
-        expressions: the expressions to check.
-        variables: parsed variables by name.
-        branches: the names of the branches of `where`.
-        where: name of the file in messages.
-        refused: names that are in the file and mean no branch or no numbers, and why.
-
-    Raises:
-        ExpressionError: a name is unknown, refused, or both a constant and a branch.
-
-    """
-    listed, names = [*expressions], _NamesOfFile(branches, where, refused or {})
-    guards = frozenset[str]().union(*(e.guards for e in (*listed, *variables.values()))) - set(branches)
-    for expression in (*listed, *variables.values()):
-        _check_guards(expression, variables, names)
-    names.check(listed, variables, guards)
-    if guards:
-        of_file = {name: variable.in_file(branches) for name, variable in variables.items()}
-        names.check([expression.in_file(branches) for expression in listed], of_file, frozenset(), guards)
-
-
-def _check_guards(expression: Expression, variables: Mapping[str, Expression], names: _NamesOfFile) -> None:
-    """Raise ExpressionError for has() of something that is no branch of numbers."""
-    for node in ast.walk(expression.tree) if expression.guards else ():
-        name = guarded_name(node) if is_has(node) else None
-        if name in variables:
-            raise expression.error(node, f"{name!r} is a variable; {HAS}() takes the branch that it is made of.")
-        if name is not None and name in names.refused:
-            raise expression.error(node, f"{name!r} of {names.where} {names.refused[name]}.")
-
-
-@dataclass(frozen=True, slots=True)
-class _NamesOfFile:
-    """The names that expressions may use for a file; the fields are those of `check_names`."""
-
-    branches: Collection[str]
-    where: str
-    refused: Mapping[str, str]
-
-    def check(
-        self,
-        expressions: Iterable[Expression],
-        variables: Mapping[str, Expression],
-        absent: Collection[str],
-        unguarded: Collection[str] = (),
-    ) -> None:
-        """Raise ExpressionError for the first name that is neither a variable, a branch nor in `absent`.
-
-        Args:
-            expressions: the expressions to check, and the variables in them.
-            variables: parsed variables by name.
-            absent: branches that the file lacks and that has() asks for.
-            unguarded: those, if a place that still names one is not guarded.
-
-        """
-        checked: set[str] = set()
-
-        def visit(expression: Expression) -> None:
-            for node in ast.walk(expression.tree):
-                name = dotted_name(node)
-                if name is None:
-                    continue
-                self._refuse_ambiguous(expression, node, name)
-                if name not in expression.names:
-                    continue
-                if name in variables:
-                    if name not in checked:
-                        checked.add(name)
-                        visit(variables[name])
-                elif name not in self.branches and name not in absent:
-                    raise self._unknown(expression, node, name, variables, unguarded)
-
-        for expression in expressions:
-            visit(expression)
-
-    def _refuse_ambiguous(self, expression: Expression, node: ast.AST, name: str) -> None:
-        if name in CONSTANTS and name in self.branches:
-            raise expression.error(
-                node,
-                f"{name!r} is the constant {CONSTANTS[name]:.6g}, and {self.where} has a branch of this name. For the "
-                f"branch, give it another name in the sample's `aliases` (own_{name}: {name}); for the constant, "
-                f"write {CONSTANTS[name]!r}.",
-            )
-
-    def _unknown(
-        self,
-        expression: Expression,
-        node: ast.AST,
-        name: str,
-        variables: Mapping[str, Expression],
-        unguarded: Collection[str],
-    ) -> ExpressionError:
-        """Return the error of a name that a file does not have."""
-        if name in self.refused:
-            return expression.error(node, f"{name!r} of {self.where} {self.refused[name]}.")
-        if name in unguarded:
-            return expression.error(
-                node,
-                f"{self.where} has no branch {name!r}, and no {HAS}({name}) guards this place: write {HAS}({name}) & "
-                f"..., or where({HAS}({name}), ..., ...) with a value for files without it.",
-            )
-        hint = _spelling_hint(expression.text, self.branches) or nearest(name, [*variables, *self.branches])
-        return expression.error(node, f"{name!r} is neither a variable nor a branch of {self.where}.{hint}")
-
-
-def _spelling_hint(text: str, branches: Collection[str]) -> str:
-    """Return what to do about a branch in the text whose name cannot be written in an expression, else ""."""
-    unwritable = next((branch for branch in branches if not is_name(branch) and branch in text), None)
-    if unwritable is None:
-        return ""
-    alias = re.sub(r"\W", "_", unwritable)
-    return (
-        f" There is a branch {unwritable!r}, whose name cannot be written in an expression: give it another one by the "
-        f"sample's `aliases: {{{alias if is_name(alias) else 'b_' + alias}: {unwritable}}}`."
-    )
 
 
 def _column(text: str, node: ast.AST, *, end: bool = False) -> int:

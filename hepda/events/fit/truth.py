@@ -16,7 +16,8 @@ from hepda.events.dataset.splits import event_key
 from hepda.events.domains.roles import blinded_domains
 from hepda.events.domains.spec import Domains
 from hepda.events.expressions.evaluator import Evaluator
-from hepda.events.expressions.parser import Expression, check_names, needed_names, parse
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import Expression, needed_names, parse
 from hepda.events.files.opening import expand, integers, open_tree
 from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable

@@ -26,7 +26,8 @@ from hepda.events.dataset.reading import table_of
 from hepda.events.dataset.splits import event_key
 from hepda.events.dataset.systematics import SIDES
 from hepda.events.expressions.columns import Column
-from hepda.events.expressions.parser import check_names, needed_names, parse
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import needed_names, parse
 from hepda.events.files.locations import is_remote
 from hepda.events.files.opening import Tree, integers, open_tree
 from hepda.events.specs import DatasetSpec, SystematicsSpec

@@ -188,13 +188,13 @@ def build_network(
         inputs: number of flat inputs, or a function that makes the encoder.
         model: the network.
         seed: seed of the initial parameters.
-        metadata: what is saved with the network.
+        metadata: what is saved with the network; of one with categories, with the names of its `features`.
 
     Raises:
         TypeError: the model is not a network.
 
     """
-    from hepda.adversarial import Head, Network, mlp, seeded
+    from hepda.adversarial import Head, Network, categorical_encoder, mlp, seeded
     from hepda.adversarial.methods import Comparison, build
     from hepda.events.training.domain_loss import ADVERSARY, comparison_of
     from hepda.events.training.tensors import CLASSES
@@ -207,6 +207,10 @@ def build_network(
     with seeded(seed):
         if callable(inputs):
             encoder = inputs()
+        elif isinstance(section.encoder, tuple) and model.categories:
+            columns = model.category_columns(metadata["features"])
+            look = {"activation": section.activation, "dropout": section.dropout}
+            encoder = categorical_encoder(inputs, columns, section.encoder, **look)
         elif isinstance(section.encoder, tuple):
             encoder = layers(inputs, section.encoder)
         else:
@@ -293,7 +297,8 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     part = [f"trained on {used} of {available} events, chosen by hash (`events`)"] if used < available else []
     start = time.perf_counter()
     with timed("trees"):
-        trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
+        categories = job.spec.category_columns(table.names)
+        trees = bdt.fit(section, train, validation, seed=job.seed % 2**31, categories=categories)
     seconds = time.perf_counter() - start
     trees.save(job.folder, job.stem, _metadata(job, table.names))
     with timed("scores"):

@@ -152,6 +152,12 @@ def check_inputs(path: Path, about: Mapping[str, Any], names: Sequence[str], mod
             f"{path} reads the collections {_described(collections)}; the analysis file gives "
             f"{_described(model.reads.get('collections', {}))}. Train again."
         )
+    categories = about.get("categories", {})
+    if categories != model.reads.get("categories", {}):
+        now = model.reads.get("categories", {})
+        raise ConfigError(
+            f"{path} takes as categories {categories or 'none'}; the analysis file gives {now or 'none'}."
+        )
 
 
 def _described(collections: Mapping[str, Any]) -> str:

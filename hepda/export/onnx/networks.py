@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hepda.adversarial import DeepSets, Network, SetTransformer
-from hepda.adversarial.networks.layers import MLP, Standardize
+from hepda.adversarial.networks.layers import MLP, CategoricalEncoder, EmbeddedColumns, Standardize
 from hepda.errors import ConfigError
-from hepda.export.onnx.graph import OnnxGraph
+from hepda.export.onnx.graph import FLOAT, OnnxGraph
 from hepda.export.onnx.layers import array, mlp
 from hepda.export.onnx.sets import Events, encoded
 
@@ -25,6 +27,8 @@ def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
     encoder, head = trained.encoder, trained.heads["class"]
     if isinstance(encoder, DeepSets | SetTransformer):
         features = encoded(graph, inputs, encoder)
+    elif isinstance(encoder, CategoricalEncoder):
+        features = mlp(graph, _embedded(graph, inputs.flat, encoder.columns), encoder.layers)
     elif isinstance(encoder, MLP):
         features = mlp(graph, _standardised(graph, inputs.flat, trained.normalization), encoder)
     else:
@@ -38,3 +42,20 @@ def _standardised(graph: OnnxGraph, x: str, part: Standardize | None) -> str:
         return x
     shift, scale = graph.constant(array(-part.mean * part.scale)), graph.constant(array(part.scale))
     return graph.add("Add", graph.add("Mul", x, scale), shift)
+
+
+def _embedded(graph: OnnxGraph, x: str, columns: EmbeddedColumns) -> str:
+    """Return the standardised numbers and the vectors of the categories, [n, k]."""
+    parts = []
+    if columns.numbers:
+        numbers = graph.add("Gather", x, graph.constant(np.array(columns.numbers, dtype=np.int64)), axis=1)
+        parts.append(_standardised(graph, numbers, columns.standardize))
+    for column, values in columns.categories.items():
+        value = graph.add("Gather", x, graph.constant(np.array([column], dtype=np.int64)), axis=1)
+        listed = graph.constant(np.array([values], dtype=np.float32))
+        chosen = graph.add("Cast", graph.add("Equal", value, listed), to=FLOAT)
+        total = graph.add("ReduceSum", chosen, graph.constant([1]), keepdims=1)
+        other = graph.add("Sub", graph.constant(1.0), total)
+        vectors = graph.constant(array(columns.vectors[str(column)]))
+        parts.append(graph.add("MatMul", graph.concatenated([chosen, other]), vectors))
+    return graph.concatenated(parts)

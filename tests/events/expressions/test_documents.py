@@ -14,6 +14,7 @@ from hepda.config.documents import document_hashes, with_absolute_paths
 from hepda.errors import ExpressionError
 from hepda.events.expressions.columns import Column
 from hepda.events.expressions.evaluator import Evaluator
+from hepda.events.expressions.names import check_names
 from hepda.events.expressions.parser import parse
 
 RUN, BLOCK = np.array([1, 1, 1, 2, 3, 3, 4, 0]), np.array([1, 5, 6, 9, 1, 100, 1, 1])
@@ -69,7 +70,7 @@ def test_a_malformed_list_of_good_runs_is_refused(tmp_path: Path, content: str, 
     path = tmp_path / "golden.json"
     path.write_text(content)
     with pytest.raises(ExpressionError, match=message):
-        parse(f'good_lumi("{path}", run, lumi)')
+        check_names([parse(f'good_lumi("{path}", run, lumi)')], {}, ["run", "lumi"], "file")
 
 
 def test_numbers_of_runs_are_integers(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_numbers_of_runs_are_integers(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_with_the_one_that_is_there(tmp_path: Path) -> None:
     write_json(tmp_path / "golden.json", GOOD)
     with pytest.raises(ExpressionError, match=r"does not exist. Did you mean 'golden.json'\?"):
-        parse(f'good_lumi("{tmp_path}/goldne.json", run, lumi)')
+        check_names([parse(f'good_lumi("{tmp_path}/goldne.json", run, lumi)')], {}, ["run", "lumi"], "file")
 
 
 # --- scale factors ------------------------------------------------------------------------------------------------
@@ -151,6 +152,13 @@ def test_a_wrong_call_is_told_with_the_signature(factors: Path, call: str, messa
     columns = {"eta": Column(np.full(3, -1.0)), "pt": Column(np.array([30.0, 50, 70])), "n": Column(np.arange(3))}
     with pytest.raises(ExpressionError, match=message):
         value_of(f'correction("{factors}", {call})', columns, 3)
+
+
+def test_files_of_expressions_that_are_not_used_need_not_be_there() -> None:
+    variables = {"sf": parse('correction("/nowhere/sf.json", "sf", x)', "variables.sf")}
+    check_names([parse("x > 3")], variables, ["x"], "file")
+    with pytest.raises(ExpressionError, match=r"variables.sf: correction\(\) is given the file /nowhere/sf.json"):
+        check_names([parse("sf > 3")], variables, ["x"], "file")
 
 
 def test_text_belongs_only_where_a_function_takes_it() -> None:

@@ -17,7 +17,8 @@ from hepda.errors import ExpressionError
 from hepda.events.expressions.columns import Column, Vectors, offsets_of
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.functions import FUNCTIONS
-from hepda.events.expressions.parser import MAX_DEPTH, Expression, check_names, needed_names, parse
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import MAX_DEPTH, Expression, needed_names, parse
 
 OFFSETS = offsets_of(np.array([3, 0, 2]))
 BRANCHES = {

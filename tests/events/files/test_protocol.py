@@ -23,7 +23,8 @@ from hepda.errors import HepdaError, SourceError
 from hepda.events.dataset.load import load_table
 from hepda.events.expressions.columns import Column
 from hepda.events.expressions.evaluator import Evaluator
-from hepda.events.expressions.parser import check_names, needed_names, parse
+from hepda.events.expressions.names import check_names
+from hepda.events.expressions.parser import needed_names, parse
 from hepda.events.files.opening import Tree, open_tree
 from hepda.events.resolve import dataset_spec
 from tests.factory import analysis, write_analysis

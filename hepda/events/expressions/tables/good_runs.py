@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.events.expressions.columns import Column, Value, ValueProblem
-from hepda.events.expressions.external.documents import content_of
 from hepda.events.expressions.lists import elementwise
+from hepda.events.expressions.tables.documents import content_of
 
 _LARGEST = 2**31 - 1
 """Largest number of a run or of a luminosity block."""

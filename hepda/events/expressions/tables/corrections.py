@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda.errors import MissingExtraError, nearest
 from hepda.events.expressions.columns import Column, Value, ValueProblem, Vectors, align
-from hepda.events.expressions.external.documents import content_of
+from hepda.events.expressions.tables.documents import content_of
 
 _KINDS = {"real": "biuf", "int": "biu", "string": ""}
 """Kinds of numpy's numbers that an input of each type of correctionlib accepts."""
@@ -58,7 +58,7 @@ def check_correction(*arguments: Any) -> None:
     """Raise ValueProblem if a call cannot be right, whatever its branches hold.
 
     Args:
-        arguments: those of the call; None where they are neither text nor a plain number.
+        arguments: those of the call; None where they are no text.
 
     """
     path, name, *inputs = arguments
@@ -85,6 +85,7 @@ def evaluate_correction(path: str, name: str, *inputs: Value | str) -> Value:
         ValueProblem: an input does not fit, or the correction has no value for it.
 
     """
+    check_correction(path, name, *(value if isinstance(value, str) else None for value in inputs))
     correction = _named(path, name)
     numbers = [value for value in inputs if not isinstance(value, str)]
     if any(isinstance(value, Vectors) for value in numbers):
