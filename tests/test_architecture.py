@@ -99,9 +99,9 @@ def test_no_folder_has_more_than_fifteen_modules():
 
 
 def test_the_tests_mirror_the_package():
-    """A folder of tests has the name of a folder of the package, or of one beside it (analyses, benchmarks)."""
+    """A folder of tests has the name of a folder of the package, or of one beside it (analyses, benchmarks, docs)."""
     folders = {p.relative_to(ROOT / "tests").parent for p in (ROOT / "tests").rglob("test_*.py")}
-    beside = {Path("analyses"), Path("benchmarks")}
+    beside = {Path("analyses"), Path("benchmarks"), Path("docs")}
     assert {str(folder) for folder in folders - beside if not (ROOT / "hepda" / folder).is_dir()} <= set()
 
 
