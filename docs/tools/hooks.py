@@ -26,6 +26,7 @@ from mkdocs.utils import get_relative_url
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import commands
+import expressions
 import python_pages
 import reference
 
@@ -63,7 +64,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code, those of the repository, and the files that any page links to."""
-    made = reference.pages() | commands.pages() | python_pages.pages()
+    made = reference.pages() | expressions.pages() | commands.pages() | python_pages.pages()
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
     for source, path in OUTSIDE.items():

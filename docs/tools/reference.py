@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from hepda.adversarial.methods import METHODS
-from hepda.config.files import read_mapping
 from hepda.config.kinds import KINDS
 from hepda.config.models import field_texts
+from hepda.config.yaml_text import parse
 
 FOLDER = Path(__file__).resolve().parent
 CONFIGS = FOLDER.parents[1] / "configs"
@@ -201,11 +201,22 @@ def _examples(of: Kind) -> dict[tuple[str, str], Any]:
             for one in value:
                 descend(schema["items"], one)
 
-    for file in sorted(CONFIGS.glob("*.yaml")):
-        data, _ = read_mapping(file)
-        if data.get("kind", "events") == of.name:
-            note(ROOT, data)
+    for data in configs(of.name).values():
+        note(ROOT, data)
     return found
+
+
+def configs(name: str) -> dict[str, dict[str, Any]]:
+    """Return the files of configs/ of a kind as they are written, without what they include, by name."""
+    every = {
+        file.name: parse(file.read_text(encoding="utf-8"), file.name)[0] for file in sorted(CONFIGS.glob("*.yaml"))
+    }
+
+    def kind_of(data: dict[str, Any]) -> str:
+        included = every.get(data.get("include", ""))
+        return str(data.get("kind", "events" if included is None else kind_of(included)))
+
+    return {file: data for file, data in every.items() if kind_of(data) == name}
 
 
 def _fits(section: Schema, value: Mapping[str, Any]) -> bool:
@@ -299,12 +310,10 @@ def _key_text(of: Kind, key: Key, anchor: str) -> list[str]:
 def kind_page(name: str) -> str:
     """Return the page of a kind of analysis file."""
     of = kind(name)
-    every = {file.name: read_mapping(file)[0] for file in sorted(CONFIGS.glob("*.yaml"))}
-    files = [file for file, data in every.items() if data.get("kind", "events") == name]
     lines = [
         f"# {TITLES[name]}", "",
         f"Every key of an analysis file of `kind: {name}`, by the section in which it stands. Examples are taken from "
-        f"the files in `configs/` where one uses the key ({', '.join(f'`{file}`' for file in files)}).", "",
+        f"the files in `configs/` where one uses the key ({', '.join(f'`{file}`' for file in configs(name))}).", "",
     ]  # fmt: skip
     for section, places in of.places.items():
         title = "The file itself" if section == ROOT else f"`{places[0]}`"

@@ -18,6 +18,7 @@ from hepda.config import json_schema, load_any
 from hepda.config.loading import REPOSITORY_CONFIGS, find_config, resolved_yaml
 from tests.docs import sandbox
 from tests.docs.pages import BLOCKS, PAGES, REPOSITORY, Block, of
+from tests.factory import analysis
 
 CHECKED = {"yaml", "sh", "python"}
 SHOWN = {"text", "math", "mermaid", "cpp"}
@@ -38,6 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("yaml")
     mine = folder / "mine.yaml"
     mine.write_text(sandbox.tutorial_file())
+    (folder / "analysis.yaml").write_text(yaml.safe_dump(analysis(), sort_keys=False))  # "yours", in pages on one key
     run = folder / "runs" / "mine"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(resolved_yaml(load_any(mine)))
