@@ -65,8 +65,8 @@ def changes_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:
         name = f"{model}, {run.name}"
         rows.append([Cell(name, name), *cells])
     note = (
-        f"The number of the run minus that of {first.name}. The runs may share events and trainings, so that the errors "
-        "of the numbers do not say whether a difference is significant."
+        f"The number of the run minus that of {first.name}. The runs may share events and trainings, so that the "
+        "errors of the numbers do not say whether a difference is significant."
     )
     return Table(f"Differences from {first.name}", ["Model and run", *(name for name, _ in columns)], rows, note)
 
