@@ -490,7 +490,8 @@ def test_schema_is_that_of_the_analysis_file_with_the_names_of_the_core():
 
 
 def test_version_and_help():
-    assert run_cli("--version") == (0, f"hepda {__version__}\n", "")
+    status, out, err = run_cli("--version")
+    assert (status, err) == (0, "") and out.startswith(f"hepda {__version__}\n") and f"numpy {np.__version__}\n" in out
     status, out, _ = run_cli("--help")
     assert status == 0 and all(verb in out for verb in VERBS)
     for verb in VERBS:

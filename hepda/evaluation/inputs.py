@@ -87,13 +87,14 @@ def _separation(
 ) -> tuple[float, float]:
     cuts = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
     place = np.searchsorted(cuts, values, side="right")
-    sums, errors = [], []
+    sums: list[FloatArray] = []
+    toys: list[FloatArray] = []
     for mask in (is_signal, ~is_signal):
-        sums.append(np.bincount(place[mask], weight[mask], len(cuts) + 1))
-        errors.append(np.sqrt(np.bincount(place[mask], weight[mask] ** 2, len(cuts) + 1)))
-    drawn = [s + e * generator.standard_normal((TOYS, len(s))) for s, e in zip(sums, errors, strict=True)]
-    toys = _squared(*drawn)
-    return float(_squared(*(s[None] for s in sums))[0]), float(np.std(toys))
+        content = np.bincount(place[mask], weight[mask], len(cuts) + 1).astype(np.float64)
+        error = np.sqrt(np.bincount(place[mask], weight[mask] ** 2, len(cuts) + 1))
+        sums.append(content[None])
+        toys.append(content + error * generator.standard_normal((TOYS, len(content))))
+    return float(_squared(sums[0], sums[1])[0]), float(np.std(_squared(toys[0], toys[1])))
 
 
 def _squared(signal: FloatArray, background: FloatArray) -> FloatArray:

@@ -71,7 +71,9 @@ def compare(folders: Sequence[Path], output: Path, plots: Plots = Plots.FEW) -> 
             metrics.to_json(),
             figures,
             tables=compared.tables | {section: [*compared.tables.get(section, []), keys]},
-            conclusions=[f"{run.name}: {text}" for run in runs for text in run.kind.conclusions(run.metrics)],
+            conclusions=[  # without their evidence, which is in the tables
+                f"{run.name}: {text.splitlines()[0]}" for run in runs for text in run.kind.conclusions(run.metrics)
+            ],
             warnings=warnings,
             diagnostics=metrics.diagnostics,
             sections=kind.sections,

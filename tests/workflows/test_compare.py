@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hepda.config import load_config, resolved_yaml
-from hepda.events.results.comparison import files_table
+from hepda.events.results.comparison import changes_table, files_table
 from hepda.workflows import compare
 from tests.factory import write_analysis
 from tests.test_cli import assert_refused, run_cli
@@ -79,6 +79,15 @@ def test_the_page_and_the_console_hold_the_models_of_all_runs(runs, tmp_path):
     assert out.index("network · second") < out.index("dann · first")  # the same model side by side
     assert page.count("data:image/png") == 1 and "models.dann.domain.strength" in page
     assert "<script src" not in page
+
+
+def test_what_models_of_one_name_changed_is_a_table(runs):
+    table = changes_table(compare.read_runs(runs))
+    shift = "Shift at 20 %, alternative [%]"
+    assert table.head == ["Model and run", "AUC simulation", "AUC data", shift, "Z with bias [σ]"]
+    [row] = table.rows  # of the model that both runs have
+    assert [cell.text for cell in row[:2]] == ["network, second", "0.011"] and row[3].sort == 0.0
+    assert row[2].sort is None and row[4].sort is None
 
 
 def test_what_differs_is_said(runs):

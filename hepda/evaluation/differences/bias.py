@@ -181,7 +181,8 @@ def _ks_error(source: WeightedScores, other: WeightedScores, location: float) ->
     A distance that is well above zero fluctuates like the difference at the place of its maximum (Raghavachari, Ann.
     Statist. 1 (1973) 67); near zero the null distribution says more.
     """
-    return float(np.hypot(*(weighted_efficiency(s.score <= location, s.weight)[1] for s in (source, other))))
+    first, second = (weighted_efficiency(s.score <= location, s.weight)[1] for s in (source, other))
+    return float(np.hypot(first, second))
 
 
 def _nulls(

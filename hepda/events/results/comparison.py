@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
     """Return the tables of all models of all runs, and the panels of separation and bias."""
     tables = section_tables(merged)
     tables["samples"].append(files_table(runs))
+    tables["summary"].append(changes_table(runs))
     if fits := fits_over_seeds(runs):
         tables["fit"] = [*tables.get("fit", []), *seeds_tables(fits, runs[0].metrics.baseline_model)]
     caption = (
@@ -46,6 +48,49 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
         "% quantile for two samples of one generator. Shift: relative change of the efficiency."
     )
     return RunComparison(tables, panels(runs), "Separation and bias of all runs", caption, with_luminosity=True)
+
+
+def changes_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:
+    """Return by how much the numbers of each model differ from those of the model of the same name in the first run."""
+    first = runs[0]
+    pairs = [(model, run) for model in first.metrics.models for run in runs[1:] if model in run.metrics.models]
+    columns = _changes(first.metrics.models.values())
+    rows = []
+    for model, run in pairs:
+        cells = []
+        for _, number_of in columns:
+            before, now = (number_of(metrics.models[model]) for metrics in (first.metrics, run.metrics))
+            change = None if before is None or now is None else now - before
+            cells.append(Quantity(change, present=before is not None or now is not None).cell(digits=2))
+        name = f"{model}, {run.name}"
+        rows.append([Cell(name, name), *cells])
+    note = (
+        f"The number of the run minus that of {first.name}. The runs may share events and trainings, so that the "
+        "errors of the numbers do not say whether a difference is significant."
+    )
+    return Table(f"Differences from {first.name}", ["Model and run", *(name for name, _ in columns)], rows, note)
+
+
+def _changes(models: Iterable[EventModel]) -> list[tuple[str, Callable[[EventModel], float | None]]]:
+    """Return the columns of the differences: AUC by domain, shifts of the tail by pair of domains, significance."""
+    known = list(models)
+    columns: list[tuple[str, Callable[[EventModel], float | None]]] = [
+        (f"AUC {domain}", lambda model, domain=domain: quantity_in(model.auc, domain).value)  # type: ignore[misc]
+        for domain in keys_of(model.auc for model in known)
+    ]
+
+    def shift(model: EventModel, pair: str, point: str) -> float | None:
+        entry = model.bias.get(pair)
+        return None if entry is None else quantity_in(entry.efficiency_shift, point).scaled(100.0).value
+
+    for pair in keys_of(model.bias for model in known):
+        entries = [model.bias[pair] for model in known if pair in model.bias]
+        point = next((p for p in SHIFT_AT if all(p in entry.efficiency_shift for entry in entries)), "")
+        if point:
+            name = f"Shift at {100 * float(point):g} %, {pair.partition(':')[2]} [%]"
+            columns.append((name, partial(shift, pair=pair, point=point)))
+    columns.append(("Z with bias [σ]", lambda model: quantity(model.significance, "asimov_with_bias").value))
+    return columns
 
 
 def fits_over_seeds(runs: Sequence[FinishedRun[EventMetrics]]) -> list[FitFile]:

@@ -69,6 +69,6 @@ def correlations_figure(
     colours.ax.yaxis.set_minor_locator(NullLocator())
     if label is not None:
         drawn.text(0.05 / width, 1 - 0.05 / height, label.status, weight="bold", va="top", gid="label")
-        right = ", ".join(text for text in (label.note, label.right) if text)
-        drawn.text(1 - 0.05 / width, 1 - 0.05 / height, right, ha="right", va="top", gid="label")
+        origin = ", ".join(text for text in (label.note, label.right) if text)
+        drawn.text(1 - 0.05 / width, 1 - 0.05 / height, origin, ha="right", va="top", gid="label")
     return drawn

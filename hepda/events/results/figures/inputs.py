@@ -76,7 +76,7 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
     if separations:
         yield Drawing(
             "inputs", "input_separations", "Signal and background of all inputs",
-            f"Shapes in {run.source}, each normalised to unit area, and the separation ⟨S²⟩ of the table below.",
+            f"Shapes in {run.source}, each normalised to unit area, and the separation ⟨S²⟩ as in the table.",
             lambda: Plot.of(
                 overview.separations_figure, filled.all(),
                 {axis(name, run.appearance.plots.get(name))[0]: value for name, value in separations.items()},

@@ -58,9 +58,9 @@ def answers_table(metrics: EventMetrics) -> Table:
             ]
         )
     note = (
-        f"Relative to {metrics.baseline_model}, on the same events. Shift / baseline: of the background efficiency at "
-        f"{100 * float(point or 0):g} % signal efficiency; below 1, the difference to that domain decreased, and only "
-        "that to an unseen domain tests whether the bias did."
+        f"Relative to {metrics.baseline or 'the baseline'}, on the same events. Shift / baseline: of the background "
+        f"efficiency at {100 * float(point or 0):g} % signal efficiency; below 1, the difference to that domain "
+        "decreased, and only that to an unseen domain tests whether the bias did."
     )
     return Table("Did the adaptation help?", head, rows, note)
 
