@@ -95,6 +95,7 @@ def test_every_library_that_the_package_imports_is_a_dependency_or_an_extra() ->
         "cycler",
         "dask",
         "fsspec",
+        "hepdata_validator",
         "pydantic_core",
         "requests",
         "threadpoolctl",

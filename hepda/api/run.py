@@ -106,7 +106,8 @@ class Run:
             ConfigError: there is no scores.parquet, or it cannot be read.
 
         """
-        return run_directory.read_scores(self.path).to_pandas()
+        frame: pd.DataFrame = run_directory.read_scores(self.path).to_pandas()
+        return frame
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -123,7 +124,7 @@ class Run:
         for training, columns in run_directory.read_history(self.path / "history.csv").items():
             frame = pd.DataFrame(columns, dtype=float)
             match = _TRAINING.fullmatch(training)
-            about = match.groupdict() if match else {"model": training, "fold": 0, "member": 0}
+            about: dict[str, Any] = match.groupdict() if match else {"model": training, "fold": 0, "member": 0}
             frame.insert(0, "epoch", range(1, len(frame) + 1))
             for place, (name, value) in enumerate(about.items()):
                 frame.insert(place, name, value if name == "model" else int(value))

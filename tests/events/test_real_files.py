@@ -138,7 +138,7 @@ def test_the_flavour_of_a_jet_of_real_files_as_a_category(tmp_path: Path) -> Non
         "variables.lead_flavour=default(Jet.hadronFlavour[0], -1)", "features=[ht, lead_flavour]", "plots={}",
         "categories={lead_flavour: [5, 4, 0, -1]}", "samples.data=null", "samples.ttlight_alt=null",
     )  # fmt: skip
-    config = load_config(REPOSITORY_CONFIGS / "nanoaod.yaml", (*QUICK[:-1], *changes))
+    config = load_config(EXAMPLE_CONFIGS / "nanoaod.yaml", (*QUICK[:-1], *changes))
     done = train.train(config, tmp_path / "run", PlotOptions(Plots.NONE, tmp_path / "plots"), Quiet())
     for model in ("network", "bdt"):
         assert 0 <= done.metrics.to_json()["models"][model]["auc"]["simulation"]["value"] <= 1

@@ -259,7 +259,8 @@ class _ChosenColumns:
 
 def embedding_width(categories: int) -> int:
     """Return the width of the vectors that stand for so many categories."""
-    return min(32, max(1, round(1.6 * float(categories) ** 0.56)))
+    width: float = 1.6 * float(categories) ** 0.56
+    return min(32, max(1, round(width)))
 
 
 MOST_COLUMNS = 100_000
