@@ -91,7 +91,7 @@ def card(
     lines = [
         *(f"# {line}" for line in about),
         f"# r is the signal strength {POI}: combine -M FitDiagnostics {file.removesuffix('.root')}.txt "
-        f"--rMin {_text(low)} --rMax {_text(high)}",
+        f"--rMin {low:.4g} --rMax {high:.4g}",
         f"imax {len(templates.channels)}  number of channels",
         f"jmax {len(numbers) - 1}  number of processes minus one",
         f"kmax {len(effects)}  number of nuisance parameters",
