@@ -27,7 +27,7 @@ from hepda.runtime.run_directory import write_text
 DATA = "data_obs"
 """What combine calls the histogram of the data."""
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_RESERVED = {DATA, "r"}
+_RESERVED = {DATA, "r", "bin", "observation", "process", "rate", "shapes", "imax", "jmax", "kmax", "group"}
 _INVERSE = 1e-12  # up to which factors up and down are each other's inverse
 
 Histogram = tuple[FloatArray, FloatArray, FloatArray]
@@ -91,7 +91,7 @@ def card(
     lines = [
         *(f"# {line}" for line in about),
         f"# r is the signal strength {POI}: combine -M FitDiagnostics {file.removesuffix('.root')}.txt "
-        f"--rMin {_text(low)} --rMax {_text(high)}",
+        f"--rMin {low:.4g} --rMax {high:.4g}",
         f"imax {len(templates.channels)}  number of channels",
         f"jmax {len(numbers) - 1}  number of processes minus one",
         f"kmax {len(effects)}  number of nuisance parameters",
@@ -167,7 +167,7 @@ def _check(templates: Templates, what: str) -> None:
             if not _NAME.fullmatch(name) or name in _RESERVED:
                 raise ConfigError(
                     f"{what}: the {kind} {name!r} cannot be called so in a datacard (letters, digits and _, no digit "
-                    f"first, not {' or '.join(sorted(_RESERVED))}); rename it in the analysis file."
+                    "first, no word of the datacard itself); rename it in the analysis file."
                 )
     for name in templates.samples:
         if len({sample.rate == POI for _, sample in samples if sample.name == name}) > 1:

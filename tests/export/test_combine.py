@@ -127,6 +127,7 @@ def test_what_a_datacard_cannot_express_is_refused(tmp_path: Path, templates: Te
             (renamed(templates, "ttlight", "tt+light"), r"the process 'tt\+light' cannot be called so in a datacard"),
             (renamed(templates, "ttlight", "ttb_jesUp"), "the process ttb_jesUp has the name of a variation of ttb"),
             (renamed(one, "background", "data_obs"), "the process 'data_obs' cannot be called so"),
+            (one_bin(5.0, 50.0, rate=0.1), "the systematic 'rate' cannot be called so in a datacard"),
             (holes, r"small is negative in bins \[1\] of sr, where combine would set it to 0"),
         ]
     ):

@@ -23,7 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="ut
 COMMANDS = re.findall(r"^    hepda (export runs/tth --format (\w+))$", PAGE, re.MULTILINE)
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 SYSTEMATICS = {
-    "rate": {"kind": "norm", "value": 0.1, "samples": "background"},
+    "norm": {"kind": "norm", "value": 0.1, "samples": "background"},
     "jes": {"kind": "shape", "up": {"jet_pt": "jet_pt_jes_up"}, "down": {"jet_pt": "jet_pt_jes_down"}},
 }
 
@@ -90,6 +90,6 @@ def test_the_datacard_is_the_fit(run: Path) -> None:
     (fitted,) = fits.fit_of(read_run(run), "combine").models.values()
     templates = fits.templates_of(fitted)
     card = datacard.read(run.parent / "tth-combine" / "network.txt")
-    values = {"jes": -1.0, "rate": 2.0}
+    values = {"jes": -1.0, "norm": 2.0}
     expected = np.concatenate(list(card.expected({"r": 1.5, **values}).values()))
     np.testing.assert_allclose(expected, templates.expected(1.5, values), rtol=1e-9)
