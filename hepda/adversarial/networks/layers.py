@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -259,8 +260,7 @@ class _ChosenColumns:
 
 def embedding_width(categories: int) -> int:
     """Return the width of the vectors that stand for so many categories."""
-    width: float = 1.6 * float(categories) ** 0.56
-    return min(32, max(1, round(width)))
+    return min(32, max(1, round(1.6 * math.pow(categories, 0.56))))
 
 
 MOST_COLUMNS = 100_000
