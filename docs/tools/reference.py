@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator
 
 from hepda.adversarial.methods import METHODS
 from hepda.config.kinds import KINDS
@@ -173,17 +174,15 @@ def _sections(of: Kind) -> Iterator[tuple[str, str]]:
 
 
 def _examples(of: Kind) -> dict[tuple[str, str], Any]:
-    """Return the shortest value of each key in the files of configs/ that are of a kind."""
-    found: dict[tuple[str, str], Any] = {}
+    """Return the shortest value of each key in the files of configs/ of a kind that needs no other file to be valid."""
+    found: dict[tuple[str, str], list[Any]] = {}
 
     def note(section: str, data: Mapping[str, Any]) -> None:
         properties = of.section(section)["properties"]
         for key, value in data.items():
             if key not in properties or value is None:
                 continue
-            known = found.get((section, key))
-            if known is None or len(_flow(value)) < len(_flow(known)):
-                found[section, key] = value
+            found.setdefault((section, key), []).append(value)
             descend(properties[key], value)
 
     def descend(schema: Schema, value: Any) -> None:
@@ -203,7 +202,17 @@ def _examples(of: Kind) -> dict[tuple[str, str], Any]:
 
     for data in configs(of.name).values():
         note(ROOT, data)
-    return found
+    shortest = {
+        place: _first_valid(of, *place, sorted(values, key=lambda v: len(_flow(v)))) for place, values in found.items()
+    }
+    return {place: value for place, value in shortest.items() if value is not None}
+
+
+def _first_valid(of: Kind, section: str, key: str, values: list[Any]) -> Any:
+    """Return the first value that the schema accepts: a file with `include` may give only a part of a section."""
+    schema = of.section(section)["properties"][key] | {"$defs": of.schema["$defs"]}
+    validator = Draft202012Validator(schema)
+    return next((value for value in values if validator.is_valid(value)), None)
 
 
 def configs(name: str) -> dict[str, dict[str, Any]]:
