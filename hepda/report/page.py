@@ -58,7 +58,9 @@ GLOSSARY = {
     "Embedding": "The output of the last layer that is shared by the class head and the domain head.",
     "Working point": "A cut on the score that keeps a given share of the signal of the nominal domain.",
 }
-"""Words of the page and their meaning, shown folded."""
+"""Words and their meaning; the page shows those that it uses, folded."""
+_FORMS = {"Held-out (unseen) domain": ("held-out", "held out", "unseen"), "Apparent difference": ("apparent",)}
+"""How a word of the glossary is written on the page, if not as in the glossary."""
 WIDE = 900  # pixels: a figure wider than that has the width of the page
 MANY = 6  # small figures of one section beyond which they are folded away
 FIRST = 3  # except these, if no wide figure gives an overview of them
@@ -159,7 +161,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
         facts=_facts(content.numbers, content.manifest),
         sections=SECTIONS | dict(content.sections),
         pictures=pictures,
-        glossary=GLOSSARY if content.conclusions or any(pictures.values()) else {},
+        glossary=_glossary(content, pictures),
         undrawn=content.undrawn,
         tables={key: [table.filled for table in tables if table.has_values] for key, tables in content.tables.items()},
         many=MANY,
@@ -176,6 +178,16 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
+
+
+def _glossary(content: ReportPage, pictures: Mapping[str, Sequence[_Picture]]) -> dict[str, str]:
+    """Return the words of the glossary that stand in the sentences, tables and captions of the page."""
+    texts = [*content.conclusions, *content.warnings, *content.diagnostics, *content.notes]
+    texts += [text for of_section in pictures.values() for p in of_section for text in (p.title, p.caption)]
+    for tables in content.tables.values():
+        texts += [text for t in tables if t.has_values for text in (t.title, t.note, *t.filled.head)]
+    page = "\n".join(texts).lower()
+    return {word: text for word, text in GLOSSARY.items() if any(f in page for f in _FORMS.get(word, (word.lower(),)))}
 
 
 def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]], folder: Path) -> dict[str, list[_Picture]]:

@@ -288,6 +288,17 @@ def test_every_judgement_has_an_answer(metrics: dict[str, Any], judgement: str, 
     assert "dann" not in {row[0].text for row in answers_table(EventMetrics.from_json(metrics)).rows}
 
 
+def test_the_glossary_has_the_words_of_the_page(metrics: dict[str, Any], tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert {"Shift", "Baseline", "Probe", "Held-out (unseen) domain"} <= set(re.findall(r"<dt>(.*?)</dt>", page))
+    table = Table("Rates", ["Name", "Shift [%]"], [[Cell("a", "a"), Cell("1", 1.0)]])
+    path = tmp_path / "small.html"
+    report_page.write_report(path, ReportPage({"name": "small"}, tables={"summary": [table]}, conclusions=["Fine."]))
+    assert re.findall(r"<dt>(.*?)</dt>", path.read_text()) == ["Shift"]
+    report_page.write_report(path, ReportPage({"name": "small"}, conclusions=["Fine."]))
+    assert "Words on this page" not in path.read_text()
+
+
 def test_a_scaled_yield_says_its_factor(metrics: dict[str, Any], tmp_path: Path) -> None:
     metrics["samples"]["tt_alt"]["scale"] = 30
     page, _ = read(write_report(tmp_path / "report.html", metrics))
