@@ -58,4 +58,4 @@ def test_data_are_opened_for_one_file_alone(capsys):
     assert cli.main(["check", "--config", "tth.yaml", "digits.yaml"]) == 2
     assert "--config-only" in capsys.readouterr().err
     assert cli.main(["check"]) == 2
-    assert "--config FILE" in capsys.readouterr().err
+    assert "one analysis file by --config" in capsys.readouterr().err
