@@ -5,7 +5,7 @@
 has the same form in both programs: shapes are interpolated by the same polynomial, rates are exponentials of alpha
 beyond |alpha| = 1, a factor r (rateParam) scales the signal (other processes). They differ between -1 and 1 in the
 interpolation of rates whose up and down factors are not each other's inverse, and in the templates' statistics
-(autoMCStats), whose error combine scales with the processes (Conway, arXiv:1103.0354; arXiv:2404.06614, section 2).
+(autoMCStats), whose error combine scales with the processes (Conway, arXiv:1103.0354; CMS, arXiv:2404.06614).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A small reader of combine's datacards that knows nothing of hepda, and combine's expectation from what it reads.
 
-Shapes: vertical morphing of normalised histograms; rates: asymmetric log-normal (both as in combine's documentation).
+Shapes: vertical morphing of normalised histograms; rates: asymmetric log-normal. combine itself is not run.
 """
 
 from __future__ import annotations
