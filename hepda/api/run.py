@@ -35,9 +35,9 @@ def load(run: str | Path) -> Run:
         ConfigError: it is not one of a finished run, its files are damaged, or a newer hepda wrote it.
 
     Example:
-        >>> run = hepda.load("runs/tth")  # doctest: +SKIP
-        >>> run.scores.groupby("sample")["dann"].mean()  # doctest: +SKIP
-        >>> run.plot.roc("third", ax=ax)  # doctest: +SKIP
+        run = hepda.load("runs/tth")
+        run.scores.groupby("sample")["dann"].mean()
+        run.plot.roc("third", ax=ax)
 
     """
     return Run(run)

@@ -22,6 +22,8 @@ from hepda.plotting.scores import (
     significance,
     tradeoff,
 )
+from hepda.plotting.scores.correlations import correlations_figure
+from hepda.plotting.scores.overview import separations_figure
 from hepda.results.classes import ConfusionMatrix
 from hepda.results.decomposition import BinnedDecomposition, Contribution, Decomposition, ProcessContribution
 from hepda.results.evaluation import (
@@ -114,6 +116,11 @@ PLOTS = {
     "shape": Plot.of(shapes.shape_figure, {"simulation": filled(), "third": filled(2)}, reference="simulation",
                      model="net", context={"signal": filled(3)}, label=LABEL),
     "roc": Plot.of(roc.roc_figure, {"net": band(), "bdt": band(0.8)}, reference="net", label=LABEL),
+    "purity": Plot.of(roc.purity_figure, {"net": band()}, signal_share=0.2, label=LABEL),
+    "inputs": Plot.of(correlations_figure, {
+        "signal": np.array([[1.0, 0.2], [0.2, 1.0]]),
+        "background": np.array([[1.0, -0.3], [-0.3, 1.0]])}, ["ht", "met"]),
+    "separation": Plot.of(separations_figure, [feature()], {"$H_T$": 0.25}, label=LABEL),
     "calibration": Plot.of(calibration.calibration_figure, {
         "net": CalibrationCurve(EDGES, 0.1 * FOUR, np.array([0.1, 0.2, np.nan, 0.3]), 0.01 * FOUR, FOUR, 0.1)}),
     "overtraining": Plot.of(calibration.overtraining_figure, {

@@ -131,6 +131,17 @@ def test_a_roc_curve_has_its_numbers_and_intervals(written: Path) -> None:
             assert error["asymerror"] == pytest.approx({"minus": -0.1 * expected, "plus": 0.2 * expected}, rel=1e-6)
 
 
+def test_purities_correlations_and_separations_are_those_of_their_figures(written: Path) -> None:
+    expected = 0.2 * band().signal_efficiency / (0.2 * band().signal_efficiency + 0.8 * band().background_efficiency)
+    assert [v["value"] for v in column(table(written, "purity"), Model="net")] == pytest.approx(expected, rel=1e-7)
+    content = table(written, "inputs")
+    pairs = [[v["value"] for v in axis["values"]] for axis in content["independent_variables"]]
+    assert pairs == [["ht", "ht", "met", "met"], ["ht", "met", "ht", "met"]]
+    assert [v["value"] for v in column(content, Events="background")] == [1.0, -0.3, -0.3, 1.0]
+    content = table(written, "separation")
+    assert [v["value"] for v in content["dependent_variables"][0]["values"]] == [0.25]
+
+
 def test_a_histogram_has_bins_units_errors_and_no_hidden_data(written: Path) -> None:
     content = table(written, "feature")
     (x,) = content["independent_variables"]

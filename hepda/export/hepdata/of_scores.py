@@ -24,6 +24,7 @@ from hepda.export.hepdata.tables import (
 from hepda.plotting.base.histogram import Histogram
 from hepda.plotting.base.style import USUAL_TEXTS, AxisTexts
 from hepda.plotting.scores.features import FilledFeature
+from hepda.plotting.scores.roc import purity
 from hepda.plotting.scores.tradeoff import TradeoffPoint
 from hepda.results.classes import ConfusionMatrix
 from hepda.results.decomposition import BinnedDecomposition, Contribution, Decomposition
@@ -33,6 +34,7 @@ from hepda.results.evaluation import (
     EfficiencyCurve,
     EfficiencyShift,
     FeatureImportance,
+    FloatArray,
     Interval,
     OvertrainingTest,
     RocBand,
@@ -93,6 +95,39 @@ def roc(bands: Mapping[str, RocBand], *, texts: AxisTexts = USUAL_TEXTS, **_: An
 def _band(band: RocBand, of: Mapping[str, str]) -> Column:
     values = band.background_efficiency
     return Column(BACKGROUND_EFFICIENCY, numbers(values), [interval(values, band.low, band.high)], of)
+
+
+def purities(bands: Mapping[str, RocBand], *, signal_share: float, **_: Any) -> list[FigureTable]:
+    """Return the share of signal above a cut of each model against the signal efficiency."""
+    curves = []
+    for model, band in bands.items():
+        best, least, most = (
+            purity(band.signal_efficiency, background, signal_share)
+            for background in (band.background_efficiency, band.high, band.low)
+        )
+        column = Column("Purity", numbers(best), [interval(best, least, most)], {"Model": model})
+        curves.append(Curve(axis(SIGNAL_EFFICIENCY, band.signal_efficiency), column))
+    return joined(curves)
+
+
+def correlations(matrices: Mapping[str, FloatArray], named: Sequence[str], **_: Any) -> list[FigureTable]:
+    """Return the correlation of each pair of inputs or scores, by group of events."""
+    first, second = np.divmod(np.arange(len(named) ** 2), len(named))
+    axes = [
+        names("Quantity 1", [named[index] for index in first]),
+        names("Quantity 2", [named[index] for index in second]),
+    ]
+    columns = [
+        Column("Correlation", numbers(np.ravel(matrix)), of={"Events": group}) for group, matrix in matrices.items()
+    ]
+    return [FigureTable(axes, columns)]
+
+
+def separation(_features: Sequence[FilledFeature], values: Mapping[str, float], **_: Any) -> list[FigureTable]:
+    """Return the separation of signal and background by each input; the histograms are figures of their own."""
+    if not values:
+        return []
+    return [FigureTable([names("Input", list(values))], [Column("Separation", numbers(list(values.values())))])]
 
 
 def against_rest(

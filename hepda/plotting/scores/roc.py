@@ -114,16 +114,11 @@ def purity_figure(
     styles = model_styles(models or bands)
     drawn, axes = figure(height=height_for(len(bands), COLUMN * 0.85))
 
-    def purity(signal: FloatArray, background: FloatArray) -> FloatArray:
-        kept = signal_share * signal
-        total = kept + (1 - signal_share) * background
-        return np.asarray(np.where(total > 0, kept / np.where(total > 0, total, 1.0), np.nan))
-
     top = signal_share
     for model, band in bands.items():
         keep = band.signal_efficiency >= lowest_efficiency
         signal = band.signal_efficiency[keep]
-        curve = [purity(signal, of[keep]) for of in (band.background_efficiency, band.high, band.low)]
+        curve = [purity(signal, of[keep], signal_share) for of in (band.background_efficiency, band.high, band.low)]
         _line(axes, signal, (curve[0], curve[1], curve[2]), styles[model], model)
         top = max(top, float(np.nanmax(curve[2])))
     axes.axhline(signal_share, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="no cut")
@@ -134,6 +129,20 @@ def purity_figure(
     axes_label(axes, label)
     legend_above(axes, note=label.note if label else "")
     return drawn
+
+
+def purity(signal: FloatArray, background: FloatArray, signal_share: float) -> FloatArray:
+    """Return the share of signal above cuts, NaN where no event is left.
+
+    Args:
+        signal: signal efficiencies [n].
+        background: background efficiencies [n].
+        signal_share: share of signal in the yield before the cut.
+
+    """
+    kept = signal_share * signal
+    total = kept + (1 - signal_share) * background
+    return np.asarray(np.where(total > 0, kept / np.where(total > 0, total, 1.0), np.nan))
 
 
 def _ratio_limits(below: Axes) -> None:
