@@ -79,6 +79,12 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _as_eras(value: Any) -> Any:
+    """Return a list of texts; a year is a number in YAML."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [str(era) if isinstance(era, int) and not isinstance(era, bool) else era for era in values]
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_+-]*$", max_length=100)]
 """A sample, domain or model: it becomes a folder and a key of `--set`, hence no dots and no slashes."""
 
@@ -102,6 +108,8 @@ _StringList = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=
 _ColumnList = Annotated[tuple[str, ...], Strict(strict=False)]
 # A single name is accepted as a list of one; the JSON schema of the analysis file contains this as well.
 Names = Annotated[_NameList, BeforeValidator(_as_list, json_schema_input_type=Name | _NameList)]
+Eras = Annotated[_NameList, BeforeValidator(_as_eras, json_schema_input_type=Name | int | tuple[Name | int, ...])]
+"""Names of eras, such as years."""
 Strings = Annotated[_StringList, BeforeValidator(_as_list, json_schema_input_type=str | _StringList)]
 Columns = Annotated[_ColumnList, BeforeValidator(_as_list, json_schema_input_type=str | _ColumnList)]
 """Features or further columns of the table; may be empty."""

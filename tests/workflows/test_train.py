@@ -76,9 +76,9 @@ def train(page: Path, run: Path, *overrides: str, **more: Any) -> tuple[analysis
 def test_a_run_holds_its_figures_and_names_them_by_relative_paths(original: Path) -> None:
     assert sorted(path.name for path in original.iterdir()) == sorted([*analysis.FILES, looks.FILE, "models", "plots"])
     listed = json.loads((original / "figures.json").read_text())
-    assert [entry["file"] for entry in listed] == ["plots/features_overview.png", "plots/feature_ht.png"]
+    assert [entry["file"] for entry in listed] == ["plots/features_overview.png", "plots/input_separations.png"]
     assert all((original / entry["file"]).with_suffix(".pdf").is_file() for entry in listed)
-    assert {path.stem for path in (original / "plots" / "data").iterdir()} == {"features_overview", "feature_ht"}
+    assert {path.stem for path in (original / "plots" / "data").iterdir()} == {"features_overview", "input_separations"}
 
 
 def test_a_finished_run_is_not_trained_again_unasked(page: Path, run: Path) -> None:
@@ -140,15 +140,15 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
     monkeypatch.chdir(tmp_path)
     command = ["train", "--config", str(page), "--no-cache", "--plots", "all"]
     assert cli.main(command) == 0
-    png = tmp_path / "plots" / "small" / "feature_ht.png"
+    png = tmp_path / "plots" / "small" / "input_separations.png"
     drawn = png.read_bytes()
-    assert drawn == (tmp_path / "runs" / "small" / "plots" / "feature_ht.png").read_bytes()
+    assert drawn == (tmp_path / "runs" / "small" / "plots" / "input_separations.png").read_bytes()
     assert png.with_suffix(".pdf").is_file()
     assert cli.main([*command, "--output", "runs/b", "--set", "plots={ht: {label: Other}}"]) == 0
-    assert png.read_bytes() == drawn != (tmp_path / "runs" / "b" / "plots" / "feature_ht.png").read_bytes()
+    assert png.read_bytes() == drawn != (tmp_path / "runs" / "b" / "plots" / "input_separations.png").read_bytes()
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["small"]
     assert cli.main(["evaluate", "runs/b", "--plots-folder", "elsewhere", "--no-cache"]) == 0  # what is drawn stays
-    assert (tmp_path / "elsewhere" / "feature_ht.pdf").is_file() and png.read_bytes() == drawn
+    assert (tmp_path / "elsewhere" / "input_separations.pdf").is_file() and png.read_bytes() == drawn
     png.unlink()
     assert cli.main(["report", "runs/small", "--plots", "none"]) == 0  # nothing to draw: it is copied again
     assert png.read_bytes() == drawn
@@ -162,19 +162,19 @@ def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(o
     with heard(logging.WARNING) as lines:
         fit.fit(moved, options, Silent())
     listed = json.loads((moved / "figures.json").read_text())
-    assert [entry["file"] for entry in listed][:2] == ["plots/features_overview.png", "plots/feature_ht.png"]
+    assert [entry["file"] for entry in listed][:2] == ["plots/features_overview.png", "plots/input_separations.png"]
     assert len(listed) > 4 and all(entry["file"].startswith("plots/") for entry in listed)
     assert (moved / "report.html").read_text().count("data:image/png") == len(listed)
     assert lines == [] and [look.command for look in looks.read(moved)] == ["train", "fit"]
     assert "looked at 2 times in this directory" in (moved / "report.html").read_text()
     assert not (original / "plots" / "fit_region_bdt_all.png").exists()
     # A fit elsewhere takes copies along; a figure that is gone is said.
-    (moved / "plots" / "feature_ht.png").unlink()
+    (moved / "plots" / "input_separations.png").unlink()
     fit.fit(moved, fit.FitOptions(toys=0, output=tmp_path / "out", processes=1), Silent())
     shutil.rmtree(moved)
     drawn, lost = listed_figures.shown(tmp_path / "out")
     assert lost == [] and (tmp_path / "out" / "plots" / "features_overview.pdf").is_file()
-    assert "feature_ht" in [figure.image.stem for _, figure in drawn]  # it was drawn again, from its data
+    assert "input_separations" in [figure.image.stem for _, figure in drawn]  # it was drawn again, from its data
     (tmp_path / "out" / "plots" / "features_overview.png").unlink()
     _, (line,) = listed_figures.shown(tmp_path / "out")
     assert "All inputs" in line and "`hepda report` draws it again" in line
@@ -185,12 +185,12 @@ def test_a_figure_that_is_gone_is_said_on_the_terminal(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(original, run)
-    (run / "plots" / "feature_ht.png").unlink()
+    (run / "plots" / "input_separations.png").unlink()
     assert cli.main(["fit", str(run), "--toys", "0", "--processes", "1", "--plots", "none"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "is no longer at" in out and "`hepda report` draws it again" in out
     assert cli.main(["report", str(run)]) == 0
-    assert (run / "plots" / "feature_ht.png").is_file()
+    assert (run / "plots" / "input_separations.png").is_file()
 
 
 def test_no_verb_writes_where_another_one_does(page: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

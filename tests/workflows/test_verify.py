@@ -159,7 +159,7 @@ def test_sums_that_lead_out_of_the_run_are_refused(run):
 def test_check_takes_either_a_run_or_an_analysis_file():
     for arguments in ([], [STORED, "--config", "tth.yaml"], [STORED, "--all"]):
         status, _, err = run_cli("check", *arguments)
-        assert status == 2 and "either a run directory, or an analysis file" in err
+        assert status == 2 and "either one run directory, or one analysis file" in err
 
 
 def test_a_report_that_is_written_again_is_recorded(run):

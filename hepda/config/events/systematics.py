@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hepda.config.events.eras import PositiveByEra, process_name
 from hepda.config.problems import duplicates, unknown
-from hepda.config.section import Expression, Name, Names, Section
+from hepda.config.section import Eras, Expression, Name, Names, Section
 
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
@@ -37,7 +37,7 @@ class Systematic(Section):
 
     samples: Names | None = None
     """Simulated samples of the nominal domain that it acts on; null: all of them."""
-    eras: Names | None = None
+    eras: Eras | None = None
     """Eras whose samples it acts on; null: all eras."""
     correlated: CorrelatedConfig = CorrelatedConfig()
     """Whether processes and regions share the parameter."""
