@@ -52,11 +52,11 @@ def test_the_wheel_alone_makes_and_trains_the_toy_and_finds_an_example(wheel: Pa
     away.mkdir()
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
 
-    def hepda(*arguments: str) -> str:
+    def hepda(*arguments: str, status: int = 0) -> str:
         command = [sys.executable, "-m", "hepda", *arguments]
         done = subprocess.run(command, cwd=away, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
 
     where = [sys.executable, "-c", "import hepda; print(hepda.__file__)"]
     place = subprocess.run(where, cwd=away, env=environment, capture_output=True, text=True, check=True).stdout
@@ -69,6 +69,7 @@ def test_the_wheel_alone_makes_and_trains_the_toy_and_finds_an_example(wheel: Pa
     assert set(metrics["models"]) == {"network", "dann"}
     assert (away / "runs" / "toy" / "report.html").is_file()
     hepda("check", "--config", "digits.yaml")
+    assert "`hepda example` writes toy events" in hepda("check", "--config", "tth.yaml", status=2)
 
 
 def test_every_library_that_the_package_imports_is_a_dependency_or_an_extra() -> None:

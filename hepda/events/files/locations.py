@@ -129,6 +129,10 @@ def _remote_matches(pattern: str, where: str) -> list[str]:
     return attempt(with_where, "the list of files", True, look, RETRIES)
 
 
+_INSTALLED = Path(__file__).resolve().parents[2]
+"""The folder of the package, which contains the analysis files of the examples where it is installed."""
+
+
 def _why_nothing(pattern: str) -> str:
     path = Path(pattern)
     if is_remote(pattern):
@@ -137,6 +141,11 @@ def _why_nothing(pattern: str) -> str:
         return f"{pattern} is a folder without any file of events ({', '.join(suffixes())})."
     if glob.has_magic(pattern):
         return f"no file matches {pattern}."
+    if _INSTALLED in path.parents:
+        return (
+            f"{pattern} is not installed: the events of this example are in the repository of hepda. `hepda example` "
+            "writes toy events and an analysis file."
+        )
     if not path.parent.is_dir():
         return f"{pattern} does not exist; there is no folder {path.parent}."
     hint = nearest(path.name, (other.name for other in path.parent.iterdir()))
