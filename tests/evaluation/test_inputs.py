@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.integrate import trapezoid
 
 from hepda.errors import DataError
 from hepda.evaluation.inputs import BINS, input_separations, weighted_correlations
@@ -46,7 +47,7 @@ def test_the_separation_is_that_of_the_distributions():
     best, worst = input_separations(["flat", "exponential"], columns, label, np.ones(2 * n))
     x = np.linspace(0, 40, 400_001)
     s, b = stats.expon.pdf(x), stats.expon.pdf(x, scale=0.5)
-    exact = float(np.trapezoid(0.5 * (s - b) ** 2 / (s + b), x))
+    exact = float(trapezoid(0.5 * (s - b) ** 2 / (s + b), x))
     assert best.name == "exponential" and best.separation == pytest.approx(exact, rel=0.03)
     assert worst.separation < 3 * BINS / n and worst.auc == pytest.approx(0.5, abs=0.01)
     assert best.auc == pytest.approx(2 / 3, abs=0.01)  # P(s > b) of the two
