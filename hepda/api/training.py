@@ -13,7 +13,7 @@ from typing import Any, Literal
 from hepda.api.run import Run
 from hepda.config import AnyConfig, load_any
 from hepda.config.files import read_mapping, resolve_files
-from hepda.config.loading import apply_override, find_config, validate_any
+from hepda.config.loading import apply_overrides, find_config, validate_any
 from hepda.errors import ConfigError, nearest
 from hepda.runtime.plots import PlotOptions, Plots
 from hepda.runtime.progress import Progress
@@ -85,13 +85,12 @@ def _loaded(
         if not sources:
             return load_any(path, overrides)
         data, _ = read_mapping(path)
-        where = str(path)
+        where, base = str(path), path.resolve().parent
     else:
-        data, where = copy.deepcopy(dict(config)), "config"
-    for override in overrides:
-        apply_override(data, override)
+        data, where, base = copy.deepcopy(dict(config)), "config", Path.cwd()
+    apply_overrides(data, overrides)
     _put_sources(data, sources, folder)
-    resolve_files(data, Path.cwd())
+    resolve_files(data, base)
     return validate_any(data, where)
 
 

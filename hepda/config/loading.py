@@ -54,10 +54,7 @@ def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
     """
     path = find_config(name)
     data, lines = read_mapping(path)
-    before = {section: set(entries) for section in NEEDED if isinstance(entries := data.get(section), dict)}
-    for override in overrides:
-        apply_override(data, override, lines)
-    _check_new_names(data, before, overrides)
+    apply_overrides(data, overrides, lines)
     resolve_files(data, path.resolve().parent)
     return validate_any(data, str(path), lines)
 
@@ -140,6 +137,24 @@ def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], ov
                 f"--set {override}: {section} has no {rest[0]!r}.{hint} (A new one needs its `{NEEDED[section]}` as "
                 "well.)"
             )
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str], lines: Lines | None = None) -> None:
+    """Set keys of `data` in place, each as `apply_override` does.
+
+    Args:
+        data: the mapping of the analysis file.
+        overrides: texts `key.key=value`.
+        lines: the line of each key, for messages.
+
+    Raises:
+        ConfigError: an override is wrong, or begins a new model, sample or systematic by a misspelt name.
+
+    """
+    before = {section: set(entries) for section in NEEDED if isinstance(entries := data.get(section), dict)}
+    for override in overrides:
+        apply_override(data, override, lines)
+    _check_new_names(data, before, overrides)
 
 
 def apply_override(data: dict[str, Any], override: str, lines: Lines | None = None) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import hepda
+from hepda.api import training
 from hepda.errors import ConfigError, DataError
 from tests.tabular.factory import frame as animals
 
@@ -93,6 +94,20 @@ def test_a_yaml_takes_sources_and_overrides_and_a_finished_run_is_not_replaced(t
         hepda.train(path, run.path, **arguments)
     resumed = hepda.train(path, run.path, existing="resume", **arguments)  # the same frames are the same files
     assert resumed.manifest["time"] == run.manifest["time"]
+
+
+def test_paths_and_names_in_overrides_mean_the_same_with_and_without_sources(tmp_path):
+    """Relative paths are those of the folder of the analysis file; a misspelt name begins no model."""
+    content = analysis()
+    for name, sample in content["samples"].items():
+        sample["files"] = f"{name}.parquet"
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    overrides = ["samples.background.files=elsewhere/other.root"]
+    for sources in ({}, {"signal": "signal.parquet"}):
+        config = training._loaded(tmp_path / "a.yaml", sources, overrides, tmp_path / "sources")
+        assert config.samples["background"].files == (str(tmp_path / "elsewhere" / "other.root"),)
+        with pytest.raises(ConfigError, match=r"models has no 'bdd'\. Did you mean 'bdt'"):
+            training._loaded(tmp_path / "a.yaml", sources, ["models.bdd.iterations=3"], tmp_path / "sources")
 
 
 def test_wrong_sources_are_refused_before_anything_is_trained(tmp_path):
