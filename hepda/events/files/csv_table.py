@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import SourceError
-from hepda.events.expressions.awkward_arrays import column_of
-from hepda.events.expressions.columns import Column, ValueProblem
-from hepda.events.files.protocol import Reader, opened, unique_names
+from hepda.events.expressions.columns import Column
+from hepda.events.files.arrow_table import ArrowTable, arrow_column, number_type_of
+from hepda.events.files.protocol import opened, unique_names
 
 LARGEST = 2**31 - 1
 """Bytes of text that pyarrow reads as one block, in which it finds the types of the columns."""
 
 
-class CsvFile:
+class CsvFile(ArrowTable):
     """An open CSV file, which is its own reader; a file whose name has `.tsv` in it is separated by tabs."""
 
     def __init__(self, path: str) -> None:
         import pyarrow as pa
         from pyarrow import csv
 
-        self._path = path
+        super().__init__(path, "CSV")
         local = "://" not in path
         if local and Path(path).stat().st_size >= LARGEST and not path.lower().endswith(".gz"):
             raise SourceError(
@@ -44,29 +44,13 @@ class CsvFile:
                 "and every further line have as many values."
             ) from error
         names = unique_names([name.strip() for name in self._table.column_names])
-        kinds = [_numbers(kind) for kind in self._table.schema.types]
+        kinds = [number_type_of(kind) for kind in self._table.schema.types]
         self._places = {name: i for i, (name, kind) in enumerate(zip(names, kinds, strict=True)) if kind is not None}
         self._kinds = {name: kinds[place] for name, place in self._places.items()}
         texts = [(name, kind) for name, kind in zip(names, self._table.schema.types, strict=True)]
         self.unreadable = {name: f"holds {kind}" for name, kind in texts if name not in self._places}
         self.entries = int(self._table.num_rows)
         self.fields = tuple(self._places)
-
-    def trees(self) -> None:
-        """Return None: a CSV file is one table."""
-        return None  # noqa: RET501 - None is a value of the protocol
-
-    def reader(self, tree: str) -> Reader:
-        """Return the table."""
-        return self
-
-    def histograms(self) -> Sequence[str]:
-        """Return no names: there are no histograms in CSV."""
-        return ()
-
-    def histogram(self, name: str) -> Any:
-        """Raise SourceError: there are no histograms in CSV."""
-        raise SourceError(f"{self._path}: has no histogram {name!r}; a CSV file is one table of events.")
 
     def close(self) -> None:
         """Forget the table."""
@@ -92,18 +76,5 @@ class CsvFile:
         result = {}
         for field in fields:
             array = ak.from_arrow(self._table.column(self._places[field]))[start : max(start, stop)]
-            try:
-                result[field] = column_of(ak.to_layout(array))
-            except ValueProblem as problem:
-                raise ValueProblem(f"{field!r} {problem}") from problem
+            result[field] = arrow_column(field, array)
         return result
-
-
-def _numbers(kind: Any) -> np.dtype[Any] | None:
-    """Return numpy's type of Arrow's numbers; None for text, dates and columns without any value."""
-    import pyarrow.types as types
-
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
-        numbers: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-        return numbers
-    return None

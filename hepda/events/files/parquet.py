@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hepda.errors import SourceError
-from hepda.events.expressions.awkward_arrays import column_of
 from hepda.events.expressions.columns import Column, ValueProblem
-from hepda.events.files.protocol import Reader, opened, unique_names
+from hepda.events.files.arrow_table import ArrowTable, arrow_column, number_type_of
+from hepda.events.files.protocol import opened, unique_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,13 @@ class Leaf:
     repeated: bool = False
 
 
-class ParquetFile:
+class ParquetFile(ArrowTable):
     """An open Parquet file, which is its own reader."""
 
     def __init__(self, path: str) -> None:
         import pyarrow.parquet as pq
 
-        self._path = path
+        super().__init__(path, "Parquet")
         self._file = opened(path, pq.ParquetFile)
         self._all = _leaves_of(self._file)
         names = unique_names([".".join(leaf.way) for leaf in self._all])
@@ -51,22 +50,6 @@ class ParquetFile:
         self.entries = int(self._edges[-1])
         self.fields = tuple(self._leaves)
         self._tops_of = _tops_by_path(self._all)
-
-    def trees(self) -> None:
-        """Return None: a Parquet file is one table."""
-        return None  # noqa: RET501 - None is a value of the protocol
-
-    def reader(self, tree: str) -> Reader:
-        """Return the table."""
-        return self
-
-    def histograms(self) -> Sequence[str]:
-        """Return no names: there are no histograms in Parquet."""
-        return ()
-
-    def histogram(self, name: str) -> Any:
-        """Raise SourceError: there are no histograms in Parquet."""
-        raise SourceError(f"{self._path}: has no histogram {name!r}; a Parquet file is one table of events.")
 
     def close(self) -> None:
         """Close the file."""
@@ -86,8 +69,6 @@ class ParquetFile:
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Return columns of the entries [start, stop); only the row groups that hold them are read."""
-        import awkward as ak
-
         stop = self.entries if stop is None else min(stop, self.entries)
         first = int(np.searchsorted(self._edges, start, side="right")) - 1
         last = max(int(np.searchsorted(self._edges, stop, side="left")), first + 1)
@@ -103,10 +84,7 @@ class ParquetFile:
             array = tops[leaf.top][start - offset : max(stop, start) - offset]
             for part in leaf.way[1:]:
                 array = array[part]
-            try:
-                result[field] = column_of(ak.to_layout(array))
-            except ValueProblem as problem:
-                raise ValueProblem(f"{field!r} {problem}") from problem
+            result[field] = arrow_column(field, array)
         return result
 
     def _tops(self, paths: Sequence[str], groups: Sequence[int]) -> dict[int, Any]:
@@ -145,7 +123,7 @@ def _leaves_of(file: Any) -> list[Leaf]:
     ]
     number = Counter((top, way) for top, way, *_ in walked)
     return [
-        Leaf(path, top, way, in_list, _numbers(kind), str(kind), number[top, way] > 1)
+        Leaf(path, top, way, in_list, number_type_of(kind), str(kind), number[top, way] > 1)
         for path, (top, way, in_list, kind) in zip(paths, walked, strict=True)
     ]
 
@@ -164,13 +142,3 @@ def _walk_type(kind: Any, way: tuple[str, ...], in_list: bool) -> Iterator[tuple
             yield from ((inner, listed, kind) for inner, listed, _ in _walk_type(part, way, True))
     else:
         yield way, in_list, kind
-
-
-def _numbers(kind: Any) -> np.dtype[Any] | None:
-    """Return numpy's type of Arrow's numbers; None for a type that is none of them."""
-    import pyarrow.types as types
-
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
-        numbers: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-        return numbers
-    return None
