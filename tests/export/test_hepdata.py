@@ -17,7 +17,7 @@ from hepda.errors import ConfigError, DataError, MissingExtraError
 from hepda.export import hepdata
 from hepda.export.finished_run import ExportedRun
 from hepda.export.hepdata import CONVERTERS, WITHOUT_TABLES, submission, tables_of
-from hepda.export.hepdata.tables import Column, FigureTable, axis, bins, interval, names
+from hepda.export.hepdata.tables import Dependent, FigureTable, axis, bins, interval, names
 from hepda.plotting.base.plot import DRAWS, Plot
 from hepda.plotting.images import grid_figure
 from hepda.runtime import figures
@@ -196,7 +196,7 @@ def test_curves_without_a_common_axis_are_tables_of_their_own(written: Path) -> 
 
 
 def test_names_are_short_and_unique(tmp_path: Path) -> None:
-    one = FigureTable([names("x", ["a"])], [Column("y", [1.0])])
+    one = FigureTable([names("x", ["a"])], [Dependent("y", [1.0])])
     named = [submission.NamedTable("long_" * 20, "t", "c", one)] * 3
     files = submission.write_submission(named, "comment", tmp_path / "out")
     stems = [path.stem for path in files if path.suffix == ".yaml" and path.stem != "submission"]
@@ -204,7 +204,7 @@ def test_names_are_short_and_unique(tmp_path: Path) -> None:
 
 
 def test_what_hepdata_does_not_accept_is_not_written(tmp_path: Path) -> None:
-    wrong = FigureTable([axis("x", [1.0, 2.0])], [Column("y", [1.0])])
+    wrong = FigureTable([axis("x", [1.0, 2.0])], [Dependent("y", [1.0])])
     with pytest.raises(DataError, match="not what HEPData accepts"):
         submission.write_submission([submission.NamedTable("f", "t", "c", wrong)], "comment", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,9 @@ from typing import Any
 
 from hepda.export.hepdata.tables import (
     Axis,
-    Column,
-    Errors,
+    Dependent,
     FigureTable,
+    Uncertainties,
     axis,
     bins,
     interval,
@@ -40,7 +40,7 @@ def region(shown: RegionEntry, texts: RegionTexts, **_: Any) -> list[FigureTable
     name = f"{texts.variable or shown.variable}{f' [{texts.unit}]' * bool(texts.unit)}"
     columns = [column for stage, contents in _stages(shown).items() for column in _contents(stage, contents)]
     if shown.observed is not None:
-        columns.append(Column(EVENTS, numbers(shown.observed), of={"Process": texts.data}))
+        columns.append(Dependent(EVENTS, numbers(shown.observed), of={"Process": texts.data}))
     return [FigureTable([bins(name, shown.edges)], columns)]
 
 
@@ -59,7 +59,7 @@ def summary(regions: Mapping[str, RegionEntry], texts: RegionTexts, **_: Any) ->
         columns.append(_yields(totals, {"Process": "Total", "Stage": stage}))
     data = [None if shown.observed is None else sum(shown.observed) for shown in regions.values()]
     if any(value is not None for value in data):
-        columns.append(Column(EVENTS, numbers(data), of={"Process": texts.data}))
+        columns.append(Dependent(EVENTS, numbers(data), of={"Process": texts.data}))
     return [FigureTable([names("Region", list(regions))], columns)]
 
 
@@ -68,21 +68,21 @@ def _stages(shown: RegionEntry) -> dict[str, ContentsEntry]:
     return {"pre-fit": shown.prefit, **after}
 
 
-def _contents(stage: str, contents: ContentsEntry) -> list[Column]:
+def _contents(stage: str, contents: ContentsEntry) -> list[Dependent]:
     columns = [
-        Column(
+        Dependent(
             EVENTS, numbers(values), [symmetric(ALL, contents.sample_errors[name])], {"Process": name, "Stage": stage}
         )
         for name, values in contents.samples.items()
     ]
     of = {"Process": "Total", "Stage": stage}
-    return [*columns, Column(EVENTS, numbers(contents.total), [symmetric(ALL, contents.error)], of)]
+    return [*columns, Dependent(EVENTS, numbers(contents.total), [symmetric(ALL, contents.error)], of)]
 
 
-def _yields(found: Sequence[YieldEntry | None], of: Mapping[str, str]) -> Column:
+def _yields(found: Sequence[YieldEntry | None], of: Mapping[str, str]) -> Dependent:
     values = [None if entry is None else entry.value for entry in found]
     errors = [None if entry is None else entry.error for entry in found]
-    return Column(EVENTS, numbers(values), [symmetric(ALL, errors)], of)
+    return Dependent(EVENTS, numbers(values), [symmetric(ALL, errors)], of)
 
 
 def parameters(fitted: Sequence[ParameterEntry], **_: Any) -> list[FigureTable]:
@@ -91,10 +91,10 @@ def parameters(fitted: Sequence[ParameterEntry], **_: Any) -> list[FigureTable]:
     free = [p for p in fitted if p.pull is None]
     tables = []
     if pulled:
-        pulls = Column("Pull", numbers([p.pull for p in pulled]), [symmetric("fit", [p.constraint for p in pulled])])
+        pulls = Dependent("Pull", numbers([p.pull for p in pulled]), [symmetric("fit", [p.constraint for p in pulled])])
         tables.append(FigureTable([_parameters([p.name for p in pulled])], [pulls], "pulls"))
     if free:
-        values = Column("Value", numbers([p.value for p in free]), [symmetric("fit", [p.error for p in free])])
+        values = Dependent("Value", numbers([p.value for p in free]), [symmetric("fit", [p.error for p in free])])
         tables.append(FigureTable([_parameters([p.name for p in free])], [values], "free"))
     return tables
 
@@ -110,10 +110,12 @@ def ranking(impacts: Sequence[ImpactEntry], **_: Any) -> list[FigureTable]:
         ("pre-fit", "up"): "prefit_up", ("pre-fit", "down"): "prefit_down",
     }  # fmt: skip
     columns = [
-        Column("Shift of $\\mu$", numbers([getattr(i, key) for i in impacts]), of={"Error": stage, "Parameter": side})
+        Dependent(
+            "Shift of $\\mu$", numbers([getattr(i, key) for i in impacts]), of={"Error": stage, "Parameter": side}
+        )
         for (stage, side), key in sides.items()
     ]
-    pulls = Column("Pull", numbers([i.pull for i in impacts]), [symmetric("fit", [i.constraint for i in impacts])])
+    pulls = Dependent("Pull", numbers([i.pull for i in impacts]), [symmetric("fit", [i.constraint for i in impacts])])
     return [FigureTable([_parameters([i.name for i in impacts])], [*columns, pulls])]
 
 
@@ -124,13 +126,13 @@ def correlations(found: CorrelationEntry, fitted: Sequence[ParameterEntry], **_:
         _parameters([found.names[one] for one, _ in pairs], "Parameter 1"),
         _parameters([found.names[two] for _, two in pairs], "Parameter 2"),
     ]
-    return [FigureTable(axes, [Column("Correlation", numbers([found.matrix[one][two] for one, two in pairs]))])]
+    return [FigureTable(axes, [Dependent("Correlation", numbers([found.matrix[one][two] for one, two in pairs]))])]
 
 
 def scan(found: ScanEntry, **_: Any) -> list[FigureTable]:
     """Return the likelihood against its parameter: profiled, and with all others fixed."""
     columns = [
-        Column(r"$-2\,\Delta\ln L$", numbers(values), of={"Other parameters": others})
+        Dependent(r"$-2\,\Delta\ln L$", numbers(values), of={"Other parameters": others})
         for others, values in (("profiled", found.twice_delta_nll), ("fixed at their best values", found.fixed))
     ]
     return [FigureTable([axis(found.parameter, found.values)], columns)]
@@ -145,13 +147,13 @@ def strengths(models: Mapping[str, FittedModel], *, data: str = "data", **_: Any
             continue
         values = [fit.mu for fit in fits]
         errors = interval(values, [fit.low for fit in fits], [fit.high for fit in fits])
-        columns.append(Column(r"$\mu$", numbers(values), [errors], {"Fit to": text}))
+        columns.append(Dependent(r"$\mu$", numbers(values), [errors], {"Fit to": text}))
         by_name = [{p.name: p for p in fit.parameters or () if p.kind == "free"} for fit in fits]
         for rate in dict.fromkeys(name for rates in by_name for name in rates):
             found = [rates.get(rate) for rates in by_name]
             error = symmetric("fit", [None if p is None else p.error for p in found])
             of = {"Fit to": text, "Parameter": rate}
-            columns.append(Column("Rate", numbers([None if p is None else p.value for p in found]), [error], of))
+            columns.append(Dependent("Rate", numbers([None if p is None else p.value for p in found]), [error], of))
     return [FigureTable([names("Model", list(models))], columns)]
 
 
@@ -165,15 +167,15 @@ def closure(fits: Mapping[str, Mapping[str, Sequence[ClosedEntry]]], *, source: 
         for domain, by_model in fits.items():
             found = [next((e for e in by_model.get(m, ()) if e.truth == truth), None) for m in models]
             of = {"Templates": source, "Data": domain, "Injected strength": f"{truth:g}"}
-            errors: list[Errors] = [
+            errors: list[Uncertainties] = [
                 symmetric(label, [None if e is None else getattr(e, key) for e in found])
                 for label, key in (("fit", "error"), ("finite pseudo-data", "sample_error"))
             ]
             biases = numbers([None if e is None else e.bias for e in found])
-            columns.append(Column(r"$\hat{\mu} - \mu$", biases, errors, of))
+            columns.append(Dependent(r"$\hat{\mu} - \mu$", biases, errors, of))
             coverage = numbers([None if e is None else e.toys.coverage for e in found])
             if any(value is not None for value in coverage):
                 error = symmetric("toys", [None if e is None else e.toys.coverage_error for e in found])
-                columns.append(Column("Coverage of the 68.27 % interval", coverage, [error], of))
+                columns.append(Dependent("Coverage of the 68.27 % interval", coverage, [error], of))
         tables.append(FigureTable([names("Model", models)], columns, f"mu_{truth:g}" if len(truths) > 1 else ""))
     return tables

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.export.hepdata.tables import (
-    Column,
     Curve,
-    Errors,
+    Dependent,
     FigureTable,
+    Uncertainties,
     axis,
     bins,
     interval,
@@ -52,9 +52,11 @@ SIGNAL_EFFICIENCY, BACKGROUND_EFFICIENCY = (
 def feature(shown: FilledFeature, **_: Any) -> list[FigureTable]:
     """Return the contents of each sample of the stack, of the other totals and of the data, by bin."""
 
-    def column(name: str, filled: Histogram, errors: Errors, hidden: NDArray[np.bool_] | None = None) -> Column:
+    def column(
+        name: str, filled: Histogram, errors: Uncertainties, hidden: NDArray[np.bool_] | None = None
+    ) -> Dependent:
         values = filled.sumw if hidden is None else np.where(hidden, np.nan, filled.sumw)
-        return Column("Events", numbers(values), [errors], {"Process": name})
+        return Dependent("Events", numbers(values), [errors], {"Process": name})
 
     columns = [column(part.name, part.histogram, symmetric(STATISTICS, part.histogram.error)) for part in shown.stack]
     columns.append(column("Total", shown.total, symmetric(STATISTICS, shown.total.error)))
@@ -80,7 +82,7 @@ def shape(
     curves = []
     for name, filled in {**scores, **(context or {})}.items():
         unit = filled.unit_area()
-        column = Column("Fraction of events", numbers(unit.sumw), [symmetric(STATISTICS, unit.error)],
+        column = Dependent("Fraction of events", numbers(unit.sumw), [symmetric(STATISTICS, unit.error)],
                         {"Model": model, "Sample": name})  # fmt: skip
         curves.append(Curve(bins(texts.x or "Score", filled.edges), column))
     return joined(curves)
@@ -92,9 +94,9 @@ def roc(bands: Mapping[str, RocBand], *, texts: AxisTexts = USUAL_TEXTS, **_: An
                    for model, b in bands.items()])  # fmt: skip
 
 
-def _band(band: RocBand, of: Mapping[str, str]) -> Column:
+def _band(band: RocBand, of: Mapping[str, str]) -> Dependent:
     values = band.background_efficiency
-    return Column(BACKGROUND_EFFICIENCY, numbers(values), [interval(values, band.low, band.high)], of)
+    return Dependent(BACKGROUND_EFFICIENCY, numbers(values), [interval(values, band.low, band.high)], of)
 
 
 def purities(bands: Mapping[str, RocBand], *, signal_share: float, **_: Any) -> list[FigureTable]:
@@ -105,7 +107,7 @@ def purities(bands: Mapping[str, RocBand], *, signal_share: float, **_: Any) -> 
             purity(band.signal_efficiency, background, signal_share)
             for background in (band.background_efficiency, band.high, band.low)
         )
-        column = Column("Purity", numbers(best), [interval(best, least, most)], {"Model": model})
+        column = Dependent("Purity", numbers(best), [interval(best, least, most)], {"Model": model})
         curves.append(Curve(axis(SIGNAL_EFFICIENCY, band.signal_efficiency), column))
     return joined(curves)
 
@@ -118,7 +120,7 @@ def correlations(matrices: Mapping[str, FloatArray], named: Sequence[str], **_: 
         names("Quantity 2", [named[index] for index in second]),
     ]
     columns = [
-        Column("Correlation", numbers(np.ravel(matrix)), of={"Events": group}) for group, matrix in matrices.items()
+        Dependent("Correlation", numbers(np.ravel(matrix)), of={"Events": group}) for group, matrix in matrices.items()
     ]
     return [FigureTable(axes, columns)]
 
@@ -127,7 +129,7 @@ def separation(_features: Sequence[FilledFeature], values: Mapping[str, float], 
     """Return the separation of signal and background by each input; the histograms are figures of their own."""
     if not values:
         return []
-    return [FigureTable([names("Input", list(values))], [Column("Separation", numbers(list(values.values())))])]
+    return [FigureTable([names("Input", list(values))], [Dependent("Separation", numbers(list(values.values())))])]
 
 
 def against_rest(
@@ -151,8 +153,8 @@ def calibration(
     for model, curve in curves.items():
         of = {"Model": model}
         columns = [
-            Column("Signal fraction", numbers(curve.fraction), [symmetric(STATISTICS, curve.error)], of),
-            Column("Mean score", numbers(curve.mean_score), of=of),
+            Dependent("Signal fraction", numbers(curve.fraction), [symmetric(STATISTICS, curve.error)], of),
+            Dependent("Mean score", numbers(curve.mean_score), of=of),
         ]
         part = model if len(curves) > 1 else ""
         tables.append(FigureTable([bins(texts.x or "Score", curve.edges)], columns, part))
@@ -168,7 +170,7 @@ def overtraining(tests: Mapping[str, OvertrainingTest], *, model: str, **_: Any)
             ("test", test.test, test.test_error),
         ):
             of = {"Model": model, "Class": name, "Events": events}
-            column = Column("Density", numbers(values), [symmetric(STATISTICS, errors)], of)
+            column = Dependent("Density", numbers(values), [symmetric(STATISTICS, errors)], of)
             curves.append(Curve(bins("Score", test.edges), column))
     return joined(curves)
 
@@ -180,7 +182,7 @@ def efficiency(
     return joined(
         [
             Curve(bins(xlabel, curve.edges),
-                  Column("Efficiency", numbers(curve.efficiency), [symmetric(STATISTICS, curve.error)],
+                  Dependent("Efficiency", numbers(curve.efficiency), [symmetric(STATISTICS, curve.error)],
                          {"Class": name, "Model": model, "Cut": cut}))
             for name, of in curves.items() for model, curve in of.items()
         ]
@@ -192,7 +194,7 @@ def importance(found: Mapping[str, FeatureImportance], *, source: str, **_: Any)
     return joined(
         [
             Curve(names("Input", result.names),
-                  Column("Decrease of the AUC", numbers(result.drop), [symmetric("shuffles", result.error)],
+                  Dependent("Decrease of the AUC", numbers(result.drop), [symmetric("shuffles", result.error)],
                          {"Domains": f"{source}, {domain}"}))
             for domain, result in found.items()
         ]
@@ -206,7 +208,7 @@ def shifts(
     return joined(
         [
             Curve(axis(SIGNAL_EFFICIENCY, [p.signal_efficiency for p in points]),
-                  Column("Relative shift of the efficiency", numbers([p.shift for p in points]),
+                  Dependent("Relative shift of the efficiency", numbers([p.shift for p in points]),
                          [symmetric(STATISTICS, [p.error for p in points])],
                          {"Model": model, "Class": class_name, "Domains": f"{source}, {other}"}))
             for model, points in found.items() if points
@@ -223,8 +225,8 @@ def ks(
         of = {"Class": class_name, "Domains": f"{source}, {other}"}
         results = list(by_model.values())
         nulls = [None if result.null is None else result.null.quantile for result in results]
-        columns = [Column("KS distance", numbers([result.ks for result in results]), of=of),
-                   Column("Quantile of the null distribution", numbers(nulls), of=of)]  # fmt: skip
+        columns = [Dependent("KS distance", numbers([result.ks for result in results]), of=of),
+                   Dependent("Quantile of the null distribution", numbers(nulls), of=of)]  # fmt: skip
         curves += [Curve(names("Model", list(by_model)), column) for column in columns]
     return joined(curves)
 
@@ -240,7 +242,7 @@ def ratios(
             values, low, high = ([None if r is None else getattr(r, key) for r in known]
                                  for key in ("value", "low", "high"))  # fmt: skip
             of = {"Model": model, "Baseline": baseline, "Domains": f"{source}, {other}"}
-            column = Column("Ratio of the shifts", numbers(values), [interval(values, low, high)], of)
+            column = Dependent("Ratio of the shifts", numbers(values), [interval(values, low, high)], of)
             curves.append(Curve(axis(SIGNAL_EFFICIENCY, [p.signal_efficiency for p in points]), column))
     return joined([curve for curve in curves if curve.axis.values])
 
@@ -261,7 +263,7 @@ def tradeoff(
     columns = []
     for name, key in ((bias_name, "bias"), (auc_name, "auc")):
         values, low, high = ([getattr(point, f"{key}{end}") for _, point in rows] for end in ("", "_low", "_high"))
-        columns.append(Column(name, numbers(values), [interval(values, low, high)]))
+        columns.append(Dependent(name, numbers(values), [interval(values, low, high)]))
     return [FigureTable([names("Model", [name for name, _ in rows])], columns)]
 
 
@@ -271,14 +273,14 @@ def significance(scans: Mapping[str, SignificanceScan], **_: Any) -> list[Figure
     for model, scan in scans.items():
         of = {"Model": model}
         columns = [
-            Column("Signal events", numbers(scan.signal), of=of),
-            Column("Background events", numbers(scan.background),
+            Dependent("Signal events", numbers(scan.signal), of=of),
+            Dependent("Background events", numbers(scan.background),
                    [symmetric(STATISTICS, scan.background_mc_error)], of),
         ]  # fmt: skip
         for text, values in (("none", scan.asimov), ("background", scan.asimov_with_uncertainty),
                              ("background and difference of the generators", scan.asimov_with_bias)):  # fmt: skip
             if values is not None:
-                columns.append(Column("Expected significance", numbers(values), of={**of, "Uncertainties": text}))
+                columns.append(Dependent("Expected significance", numbers(values), of={**of, "Uncertainties": text}))
         tables.append(FigureTable([axis("Cut on the score", scan.cut)], columns, model if len(scans) > 1 else ""))
     return tables
 
@@ -292,7 +294,7 @@ def confusion(domains: Mapping[str, ConfusionMatrix], *, model: str, **_: Any) -
         for text, values, errors in (("of the true class", matrix.efficiency, matrix.efficiency_error),
                                      ("of the predicted class", matrix.purity, matrix.purity_error)):  # fmt: skip
             of = {"Model": model, "Domain": domain, "Share": text}
-            column = Column("Share", numbers(values.ravel()), [symmetric(STATISTICS, errors.ravel())], of)
+            column = Dependent("Share", numbers(values.ravel()), [symmetric(STATISTICS, errors.ravel())], of)
             curves.append(Curve(true, column))
     return [_by_pairs(table, list(next(iter(domains.values())).names), "Predicted class") for table in joined(curves)]
 
@@ -311,7 +313,7 @@ def outputs(found: Mapping[str, Mapping[str, Mapping[str, Histogram]]], *, model
             for domain, filled in by_domain.items():
                 unit = filled.unit_area()
                 of = {"Model": model, "Class": name, "Domain": domain}
-                column = Column("Fraction of events", numbers(unit.sumw), [symmetric(STATISTICS, unit.error)], of)
+                column = Dependent("Fraction of events", numbers(unit.sumw), [symmetric(STATISTICS, unit.error)], of)
                 curves.append(Curve(bins(output, filled.edges), column))
         tables += joined(curves, output if len(found) > 1 else "")
     return tables
@@ -345,10 +347,10 @@ def process_parts(
     return joined(curves)
 
 
-def _contributions(found: Sequence[Contribution | None], of: Mapping[str, str]) -> Column:
+def _contributions(found: Sequence[Contribution | None], of: Mapping[str, str]) -> Dependent:
     values = numbers([None if part is None else part.value for part in found])
     errors = symmetric(STATISTICS, [None if part is None else part.error for part in found])
-    return Column("Relative shift of the efficiency", values, [errors], of)
+    return Dependent("Relative shift of the efficiency", values, [errors], of)
 
 
 def binned_parts(
@@ -360,6 +362,6 @@ def binned_parts(
         for text in ("whole", "rates", "shapes"):
             of = {"Model": model, "Class": class_name, "Domains": f"{source}, {other}", "Part": text}
             errors = symmetric(STATISTICS, getattr(found, f"{text}_error"))
-            column = Column("Relative difference", numbers(getattr(found, text)), [errors], of)
+            column = Dependent("Relative difference", numbers(getattr(found, text)), [errors], of)
             curves.append(Curve(bins("Score", found.edges), column))
     return joined(curves)

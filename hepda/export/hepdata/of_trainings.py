@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.export.hepdata.tables import Column, Curve, FigureTable, axis, interval, joined, names, numbers
+from hepda.export.hepdata.tables import Curve, Dependent, FigureTable, axis, interval, joined, names, numbers
 from hepda.plotting.speech import ErrorCurve
 
 Epochs = Sequence[float | None]
@@ -23,7 +23,7 @@ def training(panels: Mapping[str, Mapping[str, Sequence[Epochs]]], *, model: str
             for fold, values in enumerate(folds):
                 if any(value is not None for value in numbers(values)):
                     of = {"Model": model, "Series": name, "Training": str(fold)}
-                    curves.append(Curve(_epochs(len(values)), Column(quantity, numbers(values), of=of)))
+                    curves.append(Curve(_epochs(len(values)), Dependent(quantity, numbers(values), of=of)))
         tables += joined(curves, quantity) if curves else []
     return tables
 
@@ -37,7 +37,7 @@ def accuracy(curves: Mapping[str, Sequence[Epochs]], *, images: int, target: str
     return joined(
         [
             Curve(_epochs(len(values)),
-                  Column("Accuracy", numbers(values),
+                  Dependent("Accuracy", numbers(values),
                          of={"Model": model, "Training": str(number), "Domain": target, "Images": str(images)}))
             for model, trainings in curves.items() for number, values in enumerate(trainings) if len(values)
         ]
@@ -47,12 +47,12 @@ def accuracy(curves: Mapping[str, Sequence[Epochs]], *, images: int, target: str
 def counted(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> list[FigureTable]:
     """Return the number of images by true and predicted class."""
     axes = _pairs(classes, ("True class", "Predicted class"))
-    return [FigureTable(axes, [Column("Images", numbers(counts.ravel()), of={"Sample": title})])]
+    return [FigureTable(axes, [Dependent("Images", numbers(counts.ravel()), of={"Sample": title})])]
 
 
 def words(panels: Mapping[str, NDArray[Any]], spoken: Sequence[str]) -> list[FigureTable]:
     """Return the share of recognised words by spoken word, for each condition."""
-    columns = [Column("Share", numbers(shares.ravel()), of={"Condition": name}) for name, shares in panels.items()]
+    columns = [Dependent("Share", numbers(shares.ravel()), of={"Condition": name}) for name, shares in panels.items()]
     return [FigureTable(_pairs(spoken, ("Spoken", "Recognised")), columns)]
 
 
@@ -89,4 +89,4 @@ def probes(
 
 def _curve(x: str, y: str, curve: ErrorCurve, of: Mapping[str, str]) -> Curve:
     errors = interval(curve.value, curve.low, curve.high)
-    return Curve(axis(x, curve.x), Column(y, numbers(curve.value), [errors], of))
+    return Curve(axis(x, curve.x), Dependent(y, numbers(curve.value), [errors], of))

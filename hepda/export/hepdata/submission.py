@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hepda.errors import DataError, writing
-from hepda.export.hepdata.tables import Axis, Column, FigureTable
+from hepda.export.hepdata.tables import Axis, Dependent, FigureTable
 from hepda.plotting.base.style import Label
 
 DIGITS = 8
@@ -125,7 +125,7 @@ def _axis(axis: Axis) -> Any:
     return variable
 
 
-def _column(column: Column, label: Label | None) -> Any:
+def _column(column: Dependent, label: Label | None) -> Any:
     from hepdata_lib import Uncertainty, Variable
 
     options = {"is_independent": False, "is_binned": False, "zero_uncertainties_warning": False}

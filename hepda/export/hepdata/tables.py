@@ -33,7 +33,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Errors:
+class Uncertainties:
     """An uncertainty of each number: one standard deviation, or two lengths; None where there is none."""
 
     label: str
@@ -41,12 +41,12 @@ class Errors:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Dependent:
     """Numbers, None where there is none, their uncertainties, and what they are of."""
 
     name: str
     values: Sequence[Number]
-    errors: Sequence[Errors] = ()
+    errors: Sequence[Uncertainties] = ()
     of: Mapping[str, str] = field(default_factory=dict)
     units: str = ""
 
@@ -56,7 +56,7 @@ class FigureTable:
     """A table of a figure; part: which of several, "" for the only one."""
 
     axes: Sequence[Axis]
-    columns: Sequence[Column]
+    columns: Sequence[Dependent]
     part: str = ""
 
 
@@ -65,7 +65,7 @@ class Curve:
     """Numbers along an axis: of one model, domain or process."""
 
     axis: Axis
-    column: Column
+    column: Dependent
 
 
 def numbers(values: ArrayLike | Sequence[Number]) -> list[Number]:
@@ -95,9 +95,9 @@ def names(name: str, values: Sequence[str]) -> Axis:
     return Axis(name, list(values))
 
 
-def symmetric(label: str, errors: ArrayLike | Sequence[Number]) -> Errors:
+def symmetric(label: str, errors: ArrayLike | Sequence[Number]) -> Uncertainties:
     """Return standard deviations."""
-    return Errors(label, numbers(errors))
+    return Uncertainties(label, numbers(errors))
 
 
 def interval(
@@ -105,18 +105,18 @@ def interval(
     low: ArrayLike | Sequence[Number],
     high: ArrayLike | Sequence[Number],
     label: str = LEVEL,
-) -> Errors:
+) -> Uncertainties:
     """Return the errors of values with the ends of their intervals."""
     ends: list[Ends | None] = []
     for value, below, above in zip(numbers(values), numbers(low), numbers(high), strict=True):
         known = value is not None and below is not None and above is not None
         ends.append((below - value, above - value) if known else None)  # type: ignore[operator]
-    return Errors(label, ends)
+    return Uncertainties(label, ends)
 
 
 def joined(curves: Sequence[Curve], part: str = "") -> list[FigureTable]:
     """Return a table for each axis that curves share."""
-    shared: list[tuple[Axis, list[Column]]] = []
+    shared: list[tuple[Axis, list[Dependent]]] = []
     for curve in curves:
         for known, columns in shared:
             if known == curve.axis:
