@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,8 @@ def _measured(model: PlannedModel) -> float | None:
     """Return rows per second from the products of the layers, forwards and backwards; None for other models."""
     if model.widths is None or model.rows is None:
         return None
-    shapes = [shape for pair in _pairs((*model.widths, 1)) for shape in _products(*pair)]
+    shapes = [shape for pair in itertools.pairwise((*model.widths, 1)) for shape in _products(*pair)]
     return BATCH / (OVER_PRODUCTS * sum(product_seconds(shapes)[shape] for shape in shapes))
-
-
-def _pairs(widths: Sequence[int]) -> list[tuple[int, int]]:
-    return list(itertools.pairwise(widths))
 
 
 def _products(width: int, following: int) -> list[tuple[int, int, int]]:

@@ -183,6 +183,11 @@ class FigureData:
         return None
 
 
+def short_label(name: str, plot: PlotConfig | None) -> str:
+    """Return the label of a feature without its unit."""
+    return axis(name, plot)[0].partition(" [")[0]
+
+
 def axis(name: str, plot: PlotConfig | None) -> tuple[str, Array | None]:
     """Return label with unit and bin edges of a feature; the edges are None if the config gives no range."""
     if plot is None or plot.label is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hepda.events.results.figure_data import FigureData, axis
+from hepda.events.results.figure_data import FigureData, short_label
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import bias, efficiency, ratios, tradeoff
 from hepda.report.drawing import Drawing
@@ -51,7 +51,7 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
 
 def _names(run: FigureData) -> dict[str, str]:
     """Return the labels of the inputs, without units, and those of the domains of data."""
-    labels = {name: axis(name, run.appearance.plots.get(name))[0].partition(" [")[0] for name in run.table.names}
+    labels = {name: short_label(name, run.appearance.plots.get(name)) for name in run.table.names}
     return labels | {domain: run.appearance.label_of(domain) for domain in run.numbers.unlabelled}
 
 

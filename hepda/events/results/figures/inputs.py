@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hepda.evaluation.inputs import weighted_correlations
-from hepda.events.results.figure_data import Array, FigureData, axis
+from hepda.events.results.figure_data import Array, FigureData, axis, short_label
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import features, overview
 from hepda.plotting.scores.correlations import correlations_figure
@@ -57,7 +57,7 @@ def _correlations(run: FigureData) -> dict[str, Array]:
 
 
 def _names(run: FigureData) -> list[str]:
-    return [axis(name, run.appearance.plots.get(name))[0].partition(" [")[0] for name in run.table.names]
+    return [short_label(name, run.appearance.plots.get(name)) for name in run.table.names]
 
 
 def input_drawings(run: FigureData) -> Iterator[Drawing]:
