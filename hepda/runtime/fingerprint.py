@@ -39,7 +39,8 @@ def fingerprint(values: NDArray[Any]) -> dict[str, Any]:
     value = zlib.crc32(data.reshape(-1).view(np.uint8).data, value) if data.size else value
     result: dict[str, Any] = {"checksum": f"{value:08x}"}
     if data.dtype.kind == "f" and data.ndim in (1, 2):
-        result["sums"] = _sums(data.reshape(len(data), -1)).tolist()
+        # -1 would be ambiguous without rows: a table of variations has none of samples that are not varied.
+        result["sums"] = _sums(data.reshape(len(data), *data.shape[1:] or (1,))).tolist()
     return result
 
 

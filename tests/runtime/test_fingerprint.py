@@ -54,3 +54,11 @@ def test_parts_that_may_come_and_go_and_those_that_may_not() -> None:
         "weight", "column ht", "label",
     ]  # fmt: skip
     assert names_text("abcdef") == "a, b, c, d and 2 more"
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3)])
+def test_a_part_without_rows_has_a_fingerprint(shape: tuple[int, ...]) -> None:
+    """A table of variations has no rows of samples that are not varied."""
+    empty = fingerprint(np.zeros(shape, np.float32))
+    assert equal(empty, fingerprint(np.zeros(shape, np.float32)))
+    assert not equal(empty, fingerprint(np.ones((2, *shape[1:]), np.float32)))

@@ -326,3 +326,19 @@ def test_two_trainings_at_once_do_not_mix(page: Path, tmp_path: Path) -> None:
     assert sorted(process.returncode for process in both) == [0, 2], outputs
     assert any("another `hepda train`" in text or "finished run" in text for text in outputs)
     assert exchange.is_finished(tmp_path / "run") and not (tmp_path / "run" / ".work").exists()
+
+
+def test_a_domain_of_variations_leaves_the_other_samples_out(tmp_path: Path) -> None:
+    """Only the background is varied: the table of the variation has no rows of the signal."""
+    dann = {
+        "kind": "network", "encoder": [4],
+        "domain": {"source": ["background"], "target": {"variation": ["jes"]}, "rows": "background", "head": [4]},
+    }  # fmt: skip
+    jes = {"kind": "shape", "up": {"jet_pt": "jet_pt_jes_up"}, "down": {"jet_pt": "jet_pt_jes_down"}}
+    page = write_analysis(
+        tmp_path, n=1000, luminosity=1.0, **{**TINY, "models": {"dann": dann}, "systematics": {"jes": jes}}
+    )
+    train(page, tmp_path / "run")
+    parts = json.loads((tmp_path / "run" / "manifest.json").read_text())["data"]["parts"]
+    assert {"weight of signal, jes_up", "features of background, jes_down"} <= set(parts)
+    assert cli.main(["evaluate", str(tmp_path / "run"), "--plots", "none"]) == 0
