@@ -147,13 +147,12 @@ class EventsKind(KindOf[EventMetrics]):
 
     def contents(self) -> Iterable[tuple[str, Array]]:
         """Return every column of the table, sample by sample."""
-        from hepda.events.dataset.contents import contents_of
+        from hepda.events.dataset.contents import contents_of, varied_contents
         from hepda.events.resolve import dataset_spec
 
         texts = dataset_spec(self.config).column_texts
         yield from contents_of(texts, self.table)
-        for name, varied in self.loaded.varied.items():
-            yield from ((f"{title}, {name}", values) for title, values in contents_of(texts, varied))
+        yield from varied_contents(texts, self.loaded.varied)
 
     def made_of(self) -> str | None:
         """Return the name of the table in a cache, if no file was left out."""

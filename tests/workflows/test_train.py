@@ -341,4 +341,5 @@ def test_a_domain_of_variations_leaves_the_other_samples_out(tmp_path: Path) -> 
     train(page, tmp_path / "run")
     parts = json.loads((tmp_path / "run" / "manifest.json").read_text())["data"]["parts"]
     assert {"weight of signal, jes_up", "features of background, jes_down"} <= set(parts)
-    assert cli.main(["evaluate", str(tmp_path / "run"), "--plots", "none"]) == 0
+    for command in ("evaluate", "fit"):  # both compare the recorded parts with what they read
+        assert cli.main([command, str(tmp_path / "run"), "--plots", "none"]) == 0

@@ -21,6 +21,8 @@ SCORED = ("key", "weight", "label", "domain", "fold")
 """Columns of a table that scores.parquet has as well."""
 _OBJECTS = "objects "
 """What begins the name of a collection of the table."""
+_VARIED = ", "
+"""What precedes the name of a variation at the end of a part; no sample has it in its name."""
 COLUMNS = (*SCORED, "validation", "features")
 
 
@@ -50,6 +52,12 @@ def contents_of(
             yield f"{fingerprint.OPTIONAL}{title} of {sample}", values[rows]
 
 
+def varied_contents(columns: Mapping[str, str], varied: Mapping[str, FeatureTable]) -> Iterator[tuple[str, Array]]:
+    """Yield the columns of the events under each variation that domain losses use, as `contents_of` does."""
+    for name, table in varied.items():
+        yield from ((f"{part}{_VARIED}{name}", values) for part, values in contents_of(columns, table))
+
+
 def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
     """Return the rows of a sample: a slice, because tables have them sample by sample, or else their numbers."""
     rows = np.flatnonzero(samples == number)
@@ -60,7 +68,7 @@ def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
 def check_scored(run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
     """Raise ConfigError if scores.parquet, read as `table`, does not have the events that the run was trained on."""
     now = fingerprint.fingerprints(contents_of({}, table, SCORED))
-    shared = {name: part for name, part in recorded.items() if name.partition(" of ")[0] in SCORED}
+    shared = {name: p for name, p in recorded.items() if name.partition(" of ")[0] in SCORED and _VARIED not in name}
     changed = fingerprint.differences(shared, now)
     if changed:
         raise ConfigError(
