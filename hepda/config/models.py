@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic import ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
 from hepda.adversarial.methods import METHODS, Method, methods_of
 from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
@@ -61,7 +61,7 @@ class TrainingConfig(Section):
         """
         return {
             "target_size": None if domain is None else domain.target_size(self.batch_size),
-            "projection": domain is not None and domain.self_correction,
+            "combine": "sum" if domain is None else domain.combine,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
@@ -201,10 +201,21 @@ class AdversaryConfig(Section):
     """Divide each weight matrix of the domain head by its largest singular value."""
     gradient_penalty: Annotated[float, Field(ge=0.0)] = 0.0
     """Factor on the squared norm of the gradient of the domain head's output by its input."""
-    self_correction: bool = False
-    """Remove the part of the domain loss's gradient that opposes that of the class loss."""
+    combine: Literal["sum", "projection", "self_correcting"] = "sum"
+    """How the gradients of class loss and domain losses become one step of the encoder: `projection` removes the part
+    of a domain loss that opposes the class loss (PCGrad, arXiv:2001.06782); `self_correcting` scales a domain loss that
+    opposes the sum so that the step is orthogonal to it (SCP-GAN, arXiv:2210.14474)."""
     batch_share: Fraction = 0.5
     """Share of target rows in a batch: share/(1-share) target rows for each of the batch_size source rows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_key(cls, data: Any) -> Any:
+        """Accept `self_correction: true | false`, the key of earlier versions, which run directories have."""
+        if not isinstance(data, dict) or not isinstance(data.get("self_correction"), bool) or "combine" in data:
+            return data
+        others = {key: value for key, value in data.items() if key != "self_correction"}
+        return others | ({"combine": "projection"} if data["self_correction"] else {})
 
     @property
     def method_name(self) -> str:

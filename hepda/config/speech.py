@@ -310,7 +310,7 @@ def _models(config: SpeechConfig) -> Iterator[str]:
             yield f"{path}.train_on: `target` needs recordings whose words other models do not use: split.unlabelled."
 
 
-_TARGET = ("method", "strength", "threshold", "batch_share", "self_correction", "rounds", "round_epochs", "share")
+_TARGET = ("method", "strength", "threshold", "batch_share", "combine", "rounds", "round_epochs", "share")
 """Keys that have an effect only with `of: target`."""
 
 

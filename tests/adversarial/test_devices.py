@@ -33,11 +33,12 @@ from hepda.adversarial import (
 from hepda.adversarial.data.sources import ComputedRows
 from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.transfer import PinnedBatch
+from hepda.adversarial.games.game import Game, Rules
 from hepda.adversarial.methods import METHODS, Comparison, build
 from hepda.adversarial.networks.sets_pairs import PAIR_FEATURES
 from hepda.adversarial.training import trainer
 from hepda.adversarial.training.objective import Objective
-from hepda.adversarial.training.problem import Game, Player, train
+from hepda.adversarial.training.problem import Player, train
 from hepda.adversarial.training.selection import SCORERS
 from hepda.adversarial.training.state import TrainingState
 from hepda.config.images import ImageModelConfig
@@ -187,7 +188,7 @@ def test_every_method_computes_on_the_device_and_has_the_numbers_of_the_cpu(meth
     "settings",
     [
         {"precision": "float64"},
-        {"projection": True, "clip": 0.5, "rate_schedule": "cosine"},
+        {"combine": "projection", "clip": 0.5, "rate_schedule": "cosine"},
         {"optimizer": "sgd"},
         {"optimizer": "adam", "target_size": 24},
     ],
@@ -429,8 +430,8 @@ def test_a_game_waits_once_an_epoch() -> None:
             x: Tensor = module(torch.randn(8, 2, generator=random, device=random.device))
             return x.square().mean()
 
-        losses = {name: partial(loss, module) for name, module in zip("ab", modules, strict=True)}
-        return Game(players, losses, turns, epochs=2, device=device)
+        rules = {name: Rules(partial(loss, module)) for name, module in zip("ab", modules, strict=True)}
+        return Game(players, rules, turns, epochs=2, device=device)
 
     expected = train(game("cpu", 4))
     waits = []
@@ -440,7 +441,7 @@ def test_a_game_waits_once_an_epoch() -> None:
         waits.append(gpu.count("out"))
         if turns == 4:
             same(expected, history)
-    assert waits[0] == waits[1] == 4
+    assert waits[0] == waits[1] == 2
 
 
 # ---- which device, its memory, exact numbers ----

@@ -139,7 +139,7 @@ CASES |= {
     "pseudo, second view": partial(by_method, "pseudo", transform=noise),
     "contrast, second view": partial(by_method, "contrast", transform=noise),
     "gradient penalty": partial(by_method, "dann", gradient_penalty=1.0),
-    "projection": partial(by_method, "dann", {"projection": True}, strength=5.0),
+    "projection": partial(by_method, "dann", {"combine": "projection"}, strength=5.0),
     "clip and average": partial(by_method, "dann", {"clip": 0.01, "average": 0.9}),
     "several steps": partial(by_method, "wasserstein", steps=3),
     "spectral norm": partial(by_method, "dann", spectral_norm=True),

@@ -511,3 +511,12 @@ def test_choices_are_those_of_the_core() -> None:
     assert list(SCORERS) == list(get_args(Scorer))
     description = sections["DomainConfig"]["properties"]["method"]["description"]
     assert [name for name in METHODS if name not in description] == ["contrast"]  # two classes are too few for it
+
+
+@pytest.mark.parametrize(("earlier", "combine"), [("true", "projection"), ("false", "sum")])
+def test_the_earlier_key_of_run_directories_is_read(path: Path, earlier: str, combine: str) -> None:
+    path.write_text(TEXT.replace("warmup: 2", f"self_correction: {earlier}"))
+    domain = load_config(path).models["dann"].domain  # type: ignore[union-attr]
+    assert domain is not None and domain.combine == combine
+    path.write_text(TEXT.replace("warmup: 2", "self_correction: yes please"))
+    assert "self_correction" in message(path)

@@ -1,15 +1,13 @@
 """Problems: players with an optimizer each, the epochs that train them, and the checkpoint of all of it.
 
 A classifier with its reversed heads is one player (state.py): the reversal makes it a game within one step. A
-generator and a discriminator are two players, which take turns (`Game`).
+generator and a discriminator are two players, which take turns (games/game.py).
 """
 
 from __future__ import annotations
 
-import json
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,78 +163,6 @@ def train(
     products.report(problem.history.epochs)
     problem.finish()
     return problem.history
-
-
-Loss = Callable[[int, torch.Generator], Tensor]
-"""From the number of the update and its random numbers to the loss that a player minimises."""
-
-
-class Game(Problem):
-    """Players that take turns: each minimises its loss while the parameters of the others are fixed.
-
-    Args:
-        players: in the order of their turns.
-        losses: the loss of each player, by name.
-        turns: number of turns of all players in an epoch.
-        epochs: number of epochs.
-        seed: of the random numbers of the losses, which follow from it and the number of the update, so that a resumed
-            training draws the same.
-        device: of these random numbers.
-
-    """
-
-    def __init__(
-        self,
-        players: Sequence[Player],
-        losses: Mapping[str, Loss],
-        turns: int,
-        epochs: int,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(players, epochs)
-        missing = sorted(self.players.keys() ^ losses.keys())
-        if missing or len(self.players) < len(players):
-            raise ConfigError(f"every player of a game has one name and one loss; see {', '.join(missing) or 'names'}")
-        self.losses, self.turns, self.seed = losses, turns, seed
-        self.random = torch.Generator(device)
-
-    def epoch(self) -> None:
-        """Train for `turns` turns."""
-        begin, first = time.perf_counter(), self.history.epochs * self.turns
-        losses: dict[str, list[Tensor]] = {name: [] for name in self.players}
-        for player in self.players.values():
-            player.module.train()
-        for turn in range(first, first + self.turns):
-            for number, player in enumerate(self.players.values()):
-                for k in range(player.steps):
-                    update = turn * player.steps + k
-                    self.random.manual_seed(((self.seed * 1_000_003 + update) * 1009 + number) % (2**63))
-                    losses[player.name].append(self._update(player, update))
-        line = {
-            f"{name}_loss": sum(torch.stack(values).tolist()) / (self.turns * self.players[name].steps)
-            for name, values in losses.items()
-        }
-        self.history.add(line | {"seconds": time.perf_counter() - begin})
-
-    def _update(self, player: Player, update: int) -> Tensor:
-        """Take a step of one player; return its loss before the step, which is not waited for."""
-        parameters = [p for group in player.optimizer.param_groups for p in group["params"]]
-        loss = self.losses[player.name](update, self.random)
-        gradients = torch.autograd.grad(loss, parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        distributed.all_reduce_gradients(parameters)
-        player.optimizer.step()
-        return loss.detach()
-
-    def fingerprint(self) -> str:
-        """Return the names, shapes and steps of the players, and the seed."""
-        shapes = {
-            player.name: [player.steps, {key: list(value.shape) for key, value in player.module.state_dict().items()}]
-            for player in self.players.values()
-        }
-        return json.dumps([shapes, self.epochs, self.turns, self.seed], sort_keys=True)
 
 
 def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from hepda.adversarial.networks.network import Network
 from hepda.adversarial.networks.products import multiplies_bfloat16
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES, find_schedule
 from hepda.adversarial.networks.sets import SetEncoder
+from hepda.adversarial.training.combining import find_rule
 from hepda.adversarial.training.optimizers import OPTIMIZERS, OptimizerSettings
 from hepda.errors import ConfigError, nearest
 
@@ -41,7 +42,8 @@ class TrainSettings:
         average: decay of the moving average of the weights (0.99, for example); 0: none. With it, the network
             ends with the average, and validation uses the average.
         clip: largest norm of the encoder's gradient; 0: no limit.
-        projection: remove the part of the adversary's gradient that opposes the task's (stabilizers.py).
+        combine: how the gradients of task and adversaries become one step of the encoder: `sum`, `projection` or
+            `self_correcting` (combining.py).
         precision: `float32`; `bfloat16` for autocast, refused on a CPU that emulates it; `float64` for everything.
         patience: epochs without a better value on the validation rows before it ends; None: never. The
             network then has the weights of the best epoch. Epochs in which an adversary is below 0.9 of its
@@ -67,7 +69,7 @@ class TrainSettings:
     momentum: float | None = None
     average: float = 0.0
     clip: float = 0.0
-    projection: bool = False
+    combine: str = "sum"
     precision: str = "float32"
     patience: int | None = None
     scorer: Scorer | None = None
@@ -83,6 +85,7 @@ class TrainSettings:
             raise ConfigError(
                 f"unknown optimizer {self.optimizer!r}; one of {known}.{nearest(self.optimizer, OPTIMIZERS)}"
             )
+        find_rule(self.combine)
         if self.precision not in ("float32", "bfloat16", "float64"):
             raise ConfigError(f"unknown precision {self.precision!r}; float32, bfloat16 or float64")
         if self.kernels not in ("auto", "plain", "onednn"):

@@ -1,6 +1,7 @@
 """Stabilizers of adversarial trainings; each is off by default.
 
-Label smoothing is in losses.py, spectral norm in `mlp`, warm-up in `Reversal`, own rate and steps in `Head`.
+Label smoothing is in losses.py, spectral norm in `mlp`, warm-up in `Reversal`, own rate and steps in `Head`, rules for
+gradients that oppose each other in combining.py.
 """
 
 from __future__ import annotations
@@ -20,24 +21,6 @@ def input_gradient_penalty(module: nn.Module, x: Tensor) -> Tensor:
     inputs = x.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(module(inputs).sum(), inputs, create_graph=True)
     return gradient.square().sum(dim=1).mean()
-
-
-def inner(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
-    """Return the sum over tensors of the inner products of gradients; a gradient that is None counts as zero."""
-    terms = [torch.dot(x.flatten(), y.flatten()) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
-    return torch.stack(terms).sum() if terms else torch.zeros(())
-
-
-def self_correct(task: Sequence[Tensor | None], adversary: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Return the adversary's gradient without the part that opposes the class gradient.
-
-    With g = `task` and a = `adversary` (already reversed): if <a, g> < 0, a becomes a - <a, g> / |g|^2 g, the
-    projection of Yu et al. (PCGrad, 2020). It limits how far a shift can be removed that lies along the class
-    direction.
-    """
-    product, square = inner(adversary, task), inner(task, task)
-    factor = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
-    return [a if a is None or g is None else a - factor.to(a.device) * g for g, a in zip(task, adversary, strict=True)]
 
 
 class MovingAverage:

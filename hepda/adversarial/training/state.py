@@ -17,13 +17,14 @@ from hepda.adversarial.data.resident import resident
 from hepda.adversarial.networks.layers import FittedInputs
 from hepda.adversarial.networks.network import Head, Network, rows_per_pass
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
+from hepda.adversarial.training.combining import find_rule, inner, inner_products, weighted_gradients
 from hepda.adversarial.training.history import diagnose
 from hepda.adversarial.training.layout import batch_layout, chance
 from hepda.adversarial.training.objective import Losses, Objective
 from hepda.adversarial.training.optimizers import Optimizers
 from hepda.adversarial.training.problem import Player, Problem, below
 from hepda.adversarial.training.settings import TrainSettings
-from hepda.adversarial.training.stabilizers import MovingAverage, inner, self_correct
+from hepda.adversarial.training.stabilizers import MovingAverage
 from hepda.errors import TrainingError
 from hepda.timing import timed
 
@@ -144,8 +145,8 @@ class TrainingState(Problem):
         if line is not None:
             self._measure_gradients(losses, line)
         with timed("backward"):
-            if self.settings.projection and losses.adversary is not None:
-                self._projected_backward(losses, losses.adversary)
+            if self.settings.combine != "sum" and losses.adversaries:
+                self._combined_backward(losses)
             else:
                 torch.autograd.backward(losses.total)
         return losses.meters
@@ -183,14 +184,15 @@ class TrainingState(Problem):
         distributed.all_reduce_in_place([gradient for gradient in gradients if gradient is not None])
         return list(gradients)
 
-    def _projected_backward(self, losses: Losses, adversary: Tensor) -> None:
-        against, along = (self._gradient(loss, self._encoder) for loss in (adversary, losses.task))
+    def _combined_backward(self, losses: Losses) -> None:
+        """Set all gradients; those of task and adversaries in the encoder are combined by the rule of the settings."""
+        parts = [self._gradient(loss, self._encoder) for loss in (losses.task, *losses.adversaries.values())]
+        weights = find_rule(self.settings.combine)(inner_products(parts))
         torch.autograd.backward(losses.total)
         # these gradients are sums over all workers, and will be summed again
         share = 1.0 / distributed.world_size()
-        for p, g, a in zip(self._encoder, along, self_correct(along, against), strict=True):
-            total = g if a is None else a if g is None else g + a
-            p.grad = None if total is None else _laid_out_as(p, total * share)
+        for parameter, gradient in zip(self._encoder, weighted_gradients(weights, parts), strict=True):
+            parameter.grad = None if gradient is None else _laid_out_as(parameter, gradient * share)
 
     @timed("norms of gradients")
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:

@@ -35,7 +35,7 @@ _SECTION_FREE = (
 )  # fmt: skip
 _DOMAIN_FREE = (
     "method", "input", "tail", "balance", "strength", "schedule", "warmup", "head", "steps", "learning_rate_factor",
-    "by", "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "self_correction", "reweight",
+    "by", "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "combine", "reweight",
 )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ class StopError(Exception):
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_resumed_training_draws_the_same_transforms(tmp_path: Path, channels_last: bool) -> None:
     source, target = (replace(rows, transform=shifted) for rows in pictures())
-    settings = trainer(epochs=4, channels_last=channels_last, projection=True, average=0.9)
+    settings = trainer(epochs=4, channels_last=channels_last, combine="projection", average=0.9)
     uninterrupted, part = network(), network()
     history = settings.fit(uninterrupted, source, target)
 

@@ -270,10 +270,11 @@ def test_bfloat16_is_near_float32() -> None:
     assert np.abs(a.predict(source.features) - b.predict(source.features)).max() < 0.05
 
 
-def test_projection_takes_off_what_opposes_the_task() -> None:
+@pytest.mark.parametrize("rule", ["projection", "self_correcting"])
+def test_a_rule_for_the_gradients_changes_the_encoder_where_they_oppose_each_other(rule: str) -> None:
     source, target = shifted()
     a, b = network(reversal=Reversal(5.0)), network(reversal=Reversal(5.0))
-    Trainer(SHORT.settings, projection=True).fit(a, source, target)
+    Trainer(SHORT.settings, combine=rule).fit(a, source, target)
     SHORT.fit(b, source, target)
     assert not np.array_equal(a.predict(source.features), b.predict(source.features))
 
@@ -287,6 +288,8 @@ def test_projection_takes_off_what_opposes_the_task() -> None:
         ({"precision": "float16"}, "bfloat16"),
         ({"learning_rate": -1.0}, "above 0"),
         ({"average": 1.0}, "below 1"),
+        ({"combine": "projections"}, "projection"),
+        ({"combine": "adaptive"}, "discriminator of a game"),
     ],
 )
 def test_settings_that_cannot_be(change: dict[str, object], what: str) -> None:

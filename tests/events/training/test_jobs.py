@@ -177,7 +177,7 @@ def test_settings_of_the_domain_loss_reach_the_core(prepared, tmp_path, monkeypa
     config, _, _ = prepared
     domain = DomainConfig(
         **SIDES, smoothing=0.1, spectral_norm=True, gradient_penalty=2.0,
-        tail=0.3, self_correction=True, batch_share=0.25, head=(8,),
+        tail=0.3, combine="projection", batch_share=0.25, head=(8,),
     )  # fmt: skip
     section = config.models["dann"].model_copy(update={"domain": domain})
     head = build_network(8, ModelSpec("dann", section), 5, {}).heads["domain"]
@@ -193,7 +193,7 @@ def test_settings_of_the_domain_loss_reach_the_core(prepared, tmp_path, monkeypa
     monkeypatch.setattr(Trainer, "fit", lambda self, *args, **kwargs: trainers.append(self) or stop())
     with pytest.raises(InterruptedError):
         train_network(job, silent)
-    assert trainers[0].settings.projection and trainers[0].settings.target_size == round(256 / 3)
+    assert trainers[0].settings.combine == "projection" and trainers[0].settings.target_size == round(256 / 3)
 
 
 def stop():

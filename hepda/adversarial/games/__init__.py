@@ -1,0 +1,1 @@
+"""Games of several players, each with its own losses and optimizer, that take turns."""
