@@ -126,7 +126,7 @@ def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: l
     variable = region.variable.strip()
     several = len(config.class_names) > 2
     for model, section in config.models.items():
-        if several and not predicted_classes(config, section):
+        if several and section.regress is None and not predicted_classes(config, section):
             for key, value in (("largest", region.largest), ("variable", variable)):
                 if value in (config.class_names if key == "largest" else outputs[1:]):
                     yield (
