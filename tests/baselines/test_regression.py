@@ -1,4 +1,4 @@
-"""Trees that predict a number, in all three libraries: what they learn, that they are read again, and what is refused."""
+"""Trees that predict a number, in all three libraries: what they learn, that files are read again, what is refused."""
 
 from __future__ import annotations
 

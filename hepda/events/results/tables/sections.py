@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hepda.events.results import tables
+from hepda.events.results.regression.tables import regression_tables
 from hepda.events.results.tables.cells import EVENTS_ALONE
 from hepda.number_format import Table
 from hepda.report.training import numbers_table, training_table
@@ -21,12 +22,12 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
     """Return the tables of each section of the report."""
     auc = tables.by_domain_table(
         "Area under the ROC curve",
-        {name: model.auc for name, model in metrics.models.items()},
+        {name: model.auc for name, model in metrics.classifiers.items()},
         f"On test events, signed weights; 68 % interval of bootstrap replicas of the events. {EVENTS_ALONE}",
     )
     worth = numbers_table(
         "Expected significance",
-        {name: model.significance for name, model in metrics.models.items()},
+        {name: model.significance for name, model in metrics.classifiers.items()},
         SIGNIFICANCE,
         "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, "
         "including the choice of the cut. "
@@ -42,6 +43,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
             *tables.class_tables(metrics),
             *tables.working_point_tables(metrics),
         ],
+        "regression": regression_tables(metrics),
         "domains": [
             tables.processes_table(metrics),
             *tables.bias_tables(metrics),
