@@ -169,6 +169,11 @@ class ModelSpec:
         return "class" if self.predicts == "class" else "value"
 
     @property
+    def branch(self) -> str:
+        """Return what the names of its branches begin with in the files of `hepda apply`."""
+        return "score" if self.predicts == "class" else "prediction"
+
+    @property
     def target_column(self) -> str:
         """Return the column of the table with the number that is predicted, NaN for events without it."""
         return f"target:{self.name}"
@@ -364,6 +369,12 @@ class DatasetSpec:
     def numbers(self) -> dict[str, ModelSpec]:
         """Return the models that predict a number, by the column of the number."""
         return {model.target_column: model for model in self.models.values() if model.predicts == "number"}
+
+    @property
+    def region_predictions(self) -> dict[str, ModelSpec]:
+        """Return the models that predict a number which is the variable of a region, by name."""
+        variables = {region.variable for region in self.regions.values() if region.is_output}
+        return {m.name: m for m in self.models.values() if m.predicts == "number" and m.name in variables}
 
     @property
     def target_columns(self) -> dict[str, str]:

@@ -53,7 +53,7 @@ def _by_domain(run: FigureData, model: str) -> Iterator[Drawing]:
             "Prediction minus target, normalised to unit area, errors from sumw2; lower panel: ratio to the nominal "
             "domain.",
             lambda: Plot.of(
-                shapes.shape_figure, residual, reference=run.source, model=model, label=run.label(),
+                shapes.shape_figure, residual, reference=run.source, model=model, label=run.label(model),
                 texts=AxisTexts(x=section.axis("Predicted minus true")),
             ),
             first=True,
@@ -66,7 +66,7 @@ def _by_domain(run: FigureData, model: str) -> Iterator[Drawing]:
             "Of all selected events of these processes, with or without a target, normalised to unit area, errors from "
             "sumw2; lower panel: ratio to the nominal domain.",
             lambda: Plot.of(
-                shapes.shape_figure, prediction, reference=run.source, model=model, label=run.label(data=data),
+                shapes.shape_figure, prediction, reference=run.source, model=model, label=run.label(model, data=data),
                 texts=AxisTexts(x=section.axis("Predicted")),
             ),
             first=True,

@@ -76,7 +76,7 @@ def with_target(spec: EvaluationSpec, table: FeatureTable, model: ModelSpec) -> 
 
 
 def compared_pairs(spec: EvaluationSpec, table: FeatureTable, model: ModelSpec) -> dict[str, tuple[Mask, Mask] | str]:
-    """Return the events of the nominal domain and of each other one whose predictions are compared, or why they are not.
+    """Return the events of the nominal domain and of each other one whose predictions are compared, or why none are.
 
     Data are compared with all of the simulation, unless they are blinded.
     """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hepda.events.results import tables
-from hepda.events.results.regression.tables import regression_tables
+from hepda.events.results.regression.tables import regression_tables, residual_table
 from hepda.events.results.tables.cells import EVENTS_ALONE
 from hepda.number_format import Table
 from hepda.report.training import numbers_table, training_table
@@ -71,10 +73,27 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
 
 
 def terminal_table(metrics: EventMetrics) -> NumberTable:
-    """Return the summary for the terminal, a row for each model: AUC by domain, efficiency shifts, significance."""
+    """Return the summary for the terminal, a row for each model: AUC by domain, efficiency shifts, significance.
+
+    Models that predict a number are below it, or are the table if there are no others.
+    """
+    if metrics.regressions and not metrics.classifiers:
+        numbers = residual_table(metrics)
+        return NumberTable(numbers.head, [[cell.short for cell in row] for row in numbers.rows], metrics.name or "")
     summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
     rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
     shifts = any(heading.startswith("Shift") for heading in summary.head)
     caption = "Shift: of the background efficiency, from the nominal domain." if shifts else ""
-    return NumberTable(head, rows, metrics.name or "", caption)
+    return NumberTable(head, rows, metrics.name or "", " ".join(filter(None, (caption, *_numbers(metrics)))))
+
+
+def _numbers(metrics: EventMetrics) -> Iterator[str]:
+    """Yield a sentence for each model that predicts a number: bias and resolution by domain."""
+    for name, entry in metrics.regressions.items():
+        parts = [
+            f"{domain} bias {numbers.quantity('bias').cell().short}, resolution "
+            f"{numbers.quantity('resolution').cell().short}"
+            for domain, numbers in entry.domains.items()
+        ]
+        yield f"{name} ({entry.name}): {'; '.join(parts)}."
