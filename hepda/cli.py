@@ -39,7 +39,7 @@ class Tracker(StrEnum):
 
 
 SOME_FAILED = 3
-"""Exit status of a scan that is finished and written although some of its trainings failed."""
+"""Exit status of a scan that is written although some of its trainings failed, of an export without some models."""
 
 app = typer.Typer(
     name="hepda", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -437,12 +437,22 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     format_: Annotated[str, typer.Option("--format", help="latex, csv, text, hepdata, workspace, combine or onnx.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
-) -> None:
-    """Write the tables, the figures or the models of a run, or its fits, in the format of another program."""
+    models: Annotated[
+        str | None, typer.Option("--models", help="Of onnx: only these models, separated by commas.")
+    ] = None,
+) -> int:
+    """Write the tables, the figures or the models of a run, or its fits, in the format of another program.
+
+    Exit status 0: done; 3: done, but some models have no form in the format and were left out.
+    """
     from hepda import export as exports
 
-    files = exports.export(run, format_, output)
+    written = exports.export(run, format_, output, _names(models))
+    files = written.files
     typer.echo(f"{files[0].parent if files else run}: {', '.join(path.name for path in files) or 'nothing to write'}")
+    for name, reason in written.left_out.items():
+        typer.echo(f"hepda: models.{name} is left out: {reason}", err=True)
+    return SOME_FAILED if written.left_out else 0
 
 
 @app.command()

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.baselines.inputs import BdtSettings, Categories, TrainingEvents, blocks, coded, selected, with_codes
+from hepda.baselines.inputs import BdtSettings, Categories, Loss, TrainingEvents, blocks, coded, selected, with_codes
 from hepda.baselines.libraries import LIBRARIES, import_library
 from hepda.errors import ConfigError, DataError, SourceError, StorageError, nearest, replacing
 
@@ -39,12 +39,18 @@ _SCORED = 2048
 """Number of events that trees score at once."""
 TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn._loss.loss.HalfBinomialLoss",
     "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss.loss.AbsoluteError",
+    "sklearn._loss._loss.CyHalfSquaredError",
+    "sklearn._loss._loss.CyAbsoluteError",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss._loss.CyHalfMultinomialLoss",
+    "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.link.MultinomialLogit",
     "sklearn._loss.link.Interval",
@@ -65,6 +71,8 @@ class Bdt:
     """Share of the training events whose negative weight was taken as its absolute value."""
     categories: Categories = field(default_factory=dict)
     """The values of categorical features, by column: trees read codes, events have values."""
+    loss: Loss = "classes"
+    """What they minimise; other than of classes, they predict a number."""
 
     @property
     def note(self) -> str | None:
@@ -73,17 +81,25 @@ class Bdt:
             return None
         return (
             f"trees are trained with the absolute value of negative weights ({100 * self.negative:.1f} % of "
-            "the training events), each class scaled to its signed sum"
+            f"the training events), {'each class' if self.loss == 'classes' else 'all'} scaled to its signed sum"
         )
 
     def predict(self, features: Features) -> NDArray[np.float32]:
-        """Return P(signal) [n] of features [n, k]; of three classes or more, their probabilities [n, classes]."""
+        """Return P(signal) [n] of features [n, k]; of three classes or more, their probabilities [n, classes]; or the
+        number [n] that the trees predict.
+        """
         # Row by row the same in blocks: all trees see the numbers of a block while they are in the processor's cache.
         parts = [self._predict(block) for _, block in blocks(features, _SCORED)]
         return np.concatenate(parts) if parts else self._predict(features)
 
     def _predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         features = coded(features, self.categories)
+        if self.loss != "classes":
+            options = {
+                "xgboost": {"iteration_range": (0, self.trees)},
+                "lightgbm": {"num_iteration": self.trees},
+            }.get(self.library, {})
+            return np.asarray(self.model.predict(features, **options), dtype=np.float32)
         if self.library == "sklearn":
             score = self.model.predict_proba(features)
         elif self.library == "xgboost":
@@ -98,6 +114,8 @@ class Bdt:
         suffix = SUFFIX[self.library]
         policy = {"policy": "absolute", "share": self.negative} if self.negative else None
         about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
+        if self.loss != "classes":
+            about |= {"loss": self.loss}
         if self.categories:
             about |= {"categorical_columns": {str(column): list(of) for column, of in self.categories.items()}}
         with replacing(folder / f"{stem}{suffix}", suffix) as temporary:
@@ -123,7 +141,7 @@ def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
     """Return events with positive weights for trees, and the share of events whose weight was negative.
 
     Events of weight 0 are removed (they would count in the smallest number of events of a leaf). The weight w is
-    replaced by |w|, scaled so that the sum of each class stays the signed one.
+    replaced by |w|, scaled so that the sum of each class stays the signed one; if a number is predicted, that of all.
 
     Args:
         events: the training events with signed weights.
@@ -137,18 +155,20 @@ def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
     """
     negative = float(np.mean(events.weight < 0.0)) if len(events.weight) else 0.0
     weight = np.abs(events.weight)
-    for value in np.unique(events.label):
-        rows = events.label == value
+    number = events.loss != "classes"
+    for value in ("all events",) if number else np.unique(events.label):
+        rows = np.ones(len(weight), dtype=np.bool_) if number else events.label == value
         signed, total = float(events.weight[rows].sum()), float(weight[rows].sum())
         if not signed > 0.0:
-            raise DataError(f"the weights of class {value} add up to {signed:g}; trees need more than 0")
+            what = value if number else f"class {value}"
+            raise DataError(f"the weights of {what} add up to {signed:g}; trees need more than 0")
         if signed != total:
             weight[rows] *= signed / total
     positive = weight > 0.0
     if positive.all():
         return replace(events, weight=weight), negative
     features = selected(events.features, positive)
-    return TrainingEvents(features, events.label[positive], weight[positive]), negative
+    return TrainingEvents(features, events.label[positive], weight[positive], events.loss), negative
 
 
 def fit(
@@ -188,7 +208,7 @@ def fit(
         held_out = replace(held_out, features=with_codes(held_out.features, of))
     numbers = {column: len(values) for column, values in of.items()}
     model, trees = LIBRARIES[settings.library](settings, train, held_out, seed, numbers)
-    return Bdt(settings.library, model, trees, negative, of)
+    return Bdt(settings.library, model, trees, negative, of, train.loss)
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
@@ -214,7 +234,7 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
         about = json.loads(metadata_path.read_text(encoding="utf-8"))
         library, trees, policy = about["library"], int(about["trees"]), about["negative_weights"]
         negative = float(policy["share"]) if policy else 0.0
-        categories = _categories(about.get("categorical_columns", {}))
+        categories, loss = _categories(about.get("categorical_columns", {})), _loss(about.get("loss", "classes"))
     except FileNotFoundError as error:
         raise SourceError(f"there is no {metadata_path}; name the folder of a BDT that hepda trained") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -224,7 +244,8 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
     path = folder / f"{stem}{SUFFIX[library]}"
     if not path.is_file():
         raise SourceError(f"{metadata_path} belongs to {path.name}, which is missing; copy both files")
-    model, features, available = _LOAD[library](path, {column: len(values) for column, values in categories.items()})
+    numbers = {column: len(values) for column, values in categories.items()}
+    model, features, available = _LOAD[library](path, numbers, loss)
     if not 1 <= trees <= available:
         raise SourceError(f"{metadata_path} has {trees} trees, but {path.name} has {available}; copy both files again")
     if isinstance(about.get("features"), list) and len(about["features"]) != features:
@@ -232,7 +253,15 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
         raise SourceError(
             f"{metadata_path} has {n_features} features, but {path.name} has {features}; copy both files again"
         )
-    return Bdt(library, model, trees, negative, categories), about
+    return Bdt(library, model, trees, negative, categories, loss), about
+
+
+def _loss(saved: Any) -> Loss:
+    """Return the loss that metadata have. Raises ValueError for anything else."""
+    losses: dict[Any, Loss] = {"classes": "classes", "squared": "squared", "absolute": "absolute"}
+    if saved not in losses:
+        raise ValueError(f"no loss {saved!r}")
+    return losses[saved]
 
 
 def _categories(saved: Any) -> Categories:
@@ -261,9 +290,9 @@ def _reading(path: Path, what: str) -> Iterator[None]:
         raise SourceError(f"{path} cannot be read as {what}: {error or type(error).__name__}") from error
 
 
-def _load_sklearn(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, int]:
+def _load_sklearn(path: Path, categories: Mapping[int, int], loss: Loss) -> tuple[Any, int, int]:
     import skops.io
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from skops.io.exceptions import UntrustedTypesFoundException
 
     with _reading(path, "a skops file"):
@@ -271,31 +300,32 @@ def _load_sklearn(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, 
             model = skops.io.load(path, trusted=TRUSTED)
         except UntrustedTypesFoundException as error:
             raise SourceError(f"{path} contains types that no trees need; it is not loaded: {error}") from error
-        if not isinstance(model, HistGradientBoostingClassifier):
+        kind = HistGradientBoostingClassifier if loss == "classes" else HistGradientBoostingRegressor
+        if not isinstance(model, kind):
             raise SourceError(f"{path} contains a {type(model).__name__}, not the trees of a BDT")
-        return model, structure.check_sklearn(model, categories), len(model._predictors)
+        return model, structure.check_sklearn(model, categories, loss), len(model._predictors)
 
 
-def _load_xgboost(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, int]:
+def _load_xgboost(path: Path, categories: Mapping[int, int], loss: Loss) -> tuple[Any, int, int]:
     xgboost = import_library("xgboost")
-    model = xgboost.XGBClassifier()
+    model = xgboost.XGBClassifier() if loss == "classes" else xgboost.XGBRegressor()
     with _reading(path, "a model of XGBoost"):
-        text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"), categories)
+        text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"), categories, loss)
         model.load_model(text)  # raises XGBoostError, which is a ValueError
     return model, features, trees
 
 
-def _load_lightgbm(path: Path, categories: Mapping[int, int]) -> tuple[Any, int, int]:
+def _load_lightgbm(path: Path, categories: Mapping[int, int], loss: Loss) -> tuple[Any, int, int]:
     lightgbm = import_library("lightgbm")
     with _reading(path, "a model of LightGBM"):
-        text, features, trees = structure.checked_lightgbm(path.read_text(encoding="utf-8"), categories)
+        text, features, trees = structure.checked_lightgbm(path.read_text(encoding="utf-8"), categories, loss)
         try:
             return lightgbm.Booster(model_str=text), features, trees
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(str(error)) from error
 
 
-_LOAD: dict[str, Callable[[Path, Mapping[int, int]], tuple[Any, int, int]]] = {
+_LOAD: dict[str, Callable[[Path, Mapping[int, int], Loss], tuple[Any, int, int]]] = {
     "sklearn": _load_sklearn,
     "xgboost": _load_xgboost,
     "lightgbm": _load_lightgbm,

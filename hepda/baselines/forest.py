@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,14 +51,17 @@ class Forest:
 
     Attributes:
         trees: the trees.
-        start: raw outputs without any tree [k]: one (its sigmoid is P(signal)), or one for each class (softmax).
+        start: raw outputs without any tree [k]: one (its sigmoid is P(signal)), or one for each class (softmax); or the
+            number itself.
         or_equal: whether a node compares x <= t, else x < t.
+        of_classes: whether the outputs are of classes; else the one output is the number that is predicted.
 
     """
 
     trees: tuple[DecisionTree, ...]
     start: NDArray[np.float64]
     or_equal: bool
+    of_classes: bool = True
 
 
 def forest_of(bdt: Bdt) -> Forest:
@@ -76,7 +79,7 @@ def forest_of(bdt: Bdt) -> Forest:
     if bdt.library not in _FORESTS:
         raise ConfigError(f"trees of {bdt.library!r} are not known; one of {', '.join(_FORESTS)}")
     forest: Forest = _FORESTS[bdt.library](bdt)
-    return forest
+    return replace(forest, of_classes=bdt.loss == "classes")
 
 
 def not_above(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -116,7 +119,7 @@ def _of_xgboost(bdt: Bdt) -> Forest:
     ]
     written = json.loads(str(learner["learner_model_param"]["base_score"]))  # a number, or a list of one for each class
     start = np.broadcast_to(np.atleast_1d(np.asarray(written, dtype=np.float64)), outputs)
-    if not classes:
+    if not classes and bdt.loss == "classes":
         start = np.log(start / (1.0 - start))
     return Forest(tuple(trees), start, or_equal=False)
 

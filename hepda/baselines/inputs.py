@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.int8]
+Loss = Literal["classes", "squared", "absolute"]
+"""What trees minimise: the cross entropy of classes, or the squared or absolute difference of a number."""
 Weights = NDArray[np.float64]
 ROWS = 65_536
 """Number of rows of a block."""
@@ -114,12 +116,14 @@ Features = NDArray[np.float32] | StoredFeatures
 class TrainingEvents:
     """Features [n, k], float32, in memory or in a table, labels [n] and training weights [n].
 
-    Labels are 1 for signal and 0 for background, or the numbers 0, 1, 2, ... of three classes or more.
+    Labels are 1 for signal and 0 for background, or the numbers 0, 1, 2, ... of three classes or more; or, if `loss` is
+    not `classes`, the numbers that trees shall predict, float64, of which it is minimised.
     """
 
     features: Features
-    label: Labels
+    label: Labels | Weights
     weight: Weights
+    loss: Loss = "classes"
 
     @property
     def classes(self) -> int:

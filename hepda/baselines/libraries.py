@@ -15,13 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines.binning import Bins
-from hepda.baselines.inputs import ROWS, BdtSettings, Features, StoredFeatures, TrainingEvents, blocks
+from hepda.baselines.inputs import ROWS, BdtSettings, Features, Loss, StoredFeatures, TrainingEvents, blocks
 from hepda.errors import ConfigError, MissingExtraError
 
 Numbers = Mapping[int, int]
 """How many values each categorical feature has, by its column; features are then codes from 0."""
 Trained = tuple[Any, int]
 """The model of a library and its number of trees."""
+OBJECTIVES: Mapping[Loss, Mapping[str, str]] = {
+    "squared": {"xgboost": "reg:squarederror", "lightgbm": "regression"},
+    "absolute": {"xgboost": "reg:absoluteerror", "lightgbm": "regression_l1"},
+}
+"""The names of the losses of a number."""
 
 
 def import_library(library: str) -> Any:
@@ -44,11 +49,21 @@ def fit_sklearn(
     seed: int,
     categories: Numbers,
 ) -> Trained:
-    """Train scikit-learn's HistGradientBoostingClassifier; its early stopping uses the given validation events."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    """Train scikit-learn's HistGradientBoostingClassifier, or its regressor for a number.
+
+    Its early stopping uses the given validation events.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     stop = settings.patience is not None and validation is not None
-    model = HistGradientBoostingClassifier(
+    kinds: dict[Loss, tuple[Any, str]] = {
+        "classes": (HistGradientBoostingClassifier, "log_loss"),
+        "squared": (HistGradientBoostingRegressor, "squared_error"),
+        "absolute": (HistGradientBoostingRegressor, "absolute_error"),
+    }
+    kind, loss = kinds[train.loss]
+    model = kind(
+        loss=loss,
         max_iter=settings.iterations,
         learning_rate=settings.learning_rate,
         max_leaf_nodes=settings.max_leaves,
@@ -134,18 +149,22 @@ def fit_xgboost(
     """Train XGBoost's histogram trees.
 
     XGBoost has no option for the smallest number of events in a leaf, only for the smallest sum of w p (1 - p). It is
-    set to the sum of `min_samples` events of weight 1 at p = 1/2.
+    set to the sum of `min_samples` events of weight 1 at p = 1/2; for a number, where it is the sum of w, to that.
     """
     xgboost = import_library("xgboost")
     stop = settings.patience is not None and validation is not None
-    model = xgboost.XGBClassifier(
+    of_classes = train.loss == "classes"
+    kind = xgboost.XGBClassifier if of_classes else xgboost.XGBRegressor
+    objective = {} if of_classes else {"objective": OBJECTIVES[train.loss]["xgboost"]}
+    model = kind(
+        **objective,
         n_estimators=settings.iterations,
         learning_rate=settings.learning_rate,
         max_leaves=settings.max_leaves or 0,
         max_depth=settings.max_depth or 0,
         grow_policy="lossguide",
         tree_method="hist",
-        min_child_weight=0.25 * settings.min_samples,
+        min_child_weight=(0.25 if of_classes else 1.0) * settings.min_samples,
         reg_lambda=settings.l2,
         early_stopping_rounds=settings.patience if stop else None,
         random_state=seed,
@@ -181,8 +200,10 @@ def _fit_xgboost_in_blocks(
     xgboost = import_library("xgboost")
     kinds: dict[str, Any] = {"enable_categorical": True} if categories else {}
     data = xgboost.QuantileDMatrix(_blocks_for_xgboost(train, categories), **kinds)
-    several = {"objective": "multi:softprob", "num_class": train.classes}
-    parameters = settings_of.get_xgb_params() | ({"objective": "binary:logistic"} if train.classes == 2 else several)
+    several = {"objective": "multi:softprob", "num_class": train.classes if train.loss == "classes" else 0}
+    parameters = settings_of.get_xgb_params()
+    if train.loss == "classes":
+        parameters |= {"objective": "binary:logistic"} if train.classes == 2 else several
     evaluated = []
     if validation is not None:
         held_out = xgboost.QuantileDMatrix(_blocks_for_xgboost(validation, categories), ref=data, **kinds)
@@ -191,7 +212,7 @@ def _fit_xgboost_in_blocks(
         parameters, data, settings.iterations, evals=evaluated, verbose_eval=False,
         early_stopping_rounds=None if validation is None else settings.patience,
     )  # fmt: skip
-    model = xgboost.XGBClassifier()
+    model = type(settings_of)()
     model.load_model(booster.save_raw("json"))
     return model, int(settings.iterations if validation is None else booster.best_iteration + 1)
 
@@ -263,9 +284,13 @@ def fit_lightgbm(
             )
         ]
         callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
-    several = {"objective": "multiclass", "num_class": train.classes}
+    if train.loss != "classes":
+        objective: dict[str, Any] = {"objective": OBJECTIVES[train.loss]["lightgbm"]}
+    else:
+        several = {"objective": "multiclass", "num_class": train.classes}
+        objective = {"objective": "binary"} if train.classes == 2 else several
     parameters = {
-        **({"objective": "binary"} if train.classes == 2 else several),
+        **objective,
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.max_leaves or most_leaves(settings, len(train.label)),
         "max_depth": settings.max_depth or -1,

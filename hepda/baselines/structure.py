@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda.baselines.inputs import Loss
+from hepda.baselines.libraries import OBJECTIVES
+
 Numbers = NDArray[Any]
 
 
@@ -61,30 +64,24 @@ def _require(fits: bool, what: str) -> None:
 # --- scikit-learn -------------------------------------------------------------------------------------------------
 
 
-def check_sklearn(model: Any, categories: Mapping[int, int]) -> int:
-    """Check a HistGradientBoostingClassifier that skops has read, and return its number of features.
+def check_sklearn(model: Any, categories: Mapping[int, int], loss: Loss = "classes") -> int:
+    """Check a HistGradientBoostingClassifier (of a number: -Regressor) of skops, and return its number of features.
 
     Args:
         model: the object that skops returned.
         categories: how many values categorical features have, by column.
+        loss: what the trees were made to minimise.
 
     Raises:
         StructureError: it is not a classifier on numbers and these categories, as `fit` makes it.
         AttributeError, TypeError: parts of it are missing or have another type.
 
     """
-    from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
     features = model._n_features
     _require(isinstance(features, int) and features == model.n_features_in_, "it has two different numbers of features")
-    classes = model.classes_
-    _require(isinstance(classes, np.ndarray) and classes.dtype.kind in "iu" and classes.ndim == 1, "it has no classes")
-    _require(np.array_equal(classes, np.arange(len(classes))) and len(classes) > 1, "its classes have no numbers")
-    loss = HalfBinomialLoss if len(classes) == 2 else HalfMultinomialLoss
-    per_iteration = 1 if len(classes) == 2 else len(classes)
-    _require(isinstance(model._loss, loss), f"it is not of {len(classes)} classes")
-    _require(len(classes) == 2 or model._loss.n_classes == len(classes), f"it is not of {len(classes)} classes")
+    per_iteration = _sklearn_trees_per_iteration(model, loss)
     _require(model.n_trees_per_iteration_ == per_iteration and model._preprocessor is None, "it is not on numbers")
     start, shape = model._baseline_prediction, (1, per_iteration)
     _require(isinstance(start, np.ndarray) and start.shape == shape and start.dtype == np.float64, "no first value")
@@ -106,6 +103,26 @@ def check_sklearn(model: Any, categories: Mapping[int, int]) -> int:
     return int(features)
 
 
+def _sklearn_trees_per_iteration(model: Any, loss: Loss) -> int:
+    """Check the loss of trees and, if they are of classes, the classes; return the number of trees of an iteration."""
+    from sklearn._loss.loss import AbsoluteError, HalfBinomialLoss, HalfMultinomialLoss, HalfSquaredError
+
+    if loss != "classes":
+        kind = HalfSquaredError if loss == "squared" else AbsoluteError
+        _require(isinstance(model._loss, kind), f"its loss is not the {loss} one")
+        return 1
+    classes = model.classes_
+    _require(isinstance(classes, np.ndarray) and classes.dtype.kind in "iu" and classes.ndim == 1, "it has no classes")
+    _require(np.array_equal(classes, np.arange(len(classes))) and len(classes) > 1, "its classes have no numbers")
+    of_two = len(classes) == 2
+    _require(
+        isinstance(model._loss, HalfBinomialLoss if of_two else HalfMultinomialLoss),
+        f"it is not of {len(classes)} classes",
+    )
+    _require(of_two or model._loss.n_classes == len(classes), f"it is not of {len(classes)} classes")
+    return 1 if of_two else len(classes)
+
+
 def _check_sklearn_sets(tree: Any, nodes: Numbers, categories: Mapping[int, int]) -> None:
     """Check the nodes that split a feature by a set of its values, and the sets."""
     sets = tree.raw_left_cat_bitsets
@@ -121,12 +138,13 @@ _XGBOOST_WHOLE = ("default_left", "left_children", "parents", "right_children", 
 _XGBOOST_SETS = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
-def checked_xgboost(text: str, categories: Mapping[int, int]) -> tuple[bytearray, int, int]:
+def checked_xgboost(text: str, categories: Mapping[int, int], loss: Loss = "classes") -> tuple[bytearray, int, int]:
     """Check an XGBoost model in JSON.
 
     Args:
         text: the model as JSON.
         categories: how many values categorical features have, by column.
+        loss: what the trees were made to minimise.
 
     Returns:
         The model as newly written JSON, its number of features, and its number of trees (of each class, if there are
@@ -142,10 +160,11 @@ def checked_xgboost(text: str, categories: Mapping[int, int]) -> tuple[bytearray
     booster, about = learner["gradient_booster"], learner["learner_model_param"]
     features, trees = int(about["num_feature"]), booster["model"]["trees"]
     classes, objective = int(about["num_class"]), learner["objective"]["name"]
-    of_two = objective == "binary:logistic" and classes == 0
-    _require(
-        booster["name"] == "gbtree" and objective in ("binary:logistic", "multi:softprob"), "it is of another kind"
-    )
+    of_one = {"classes": "binary:logistic", **{name: of["xgboost"] for name, of in OBJECTIVES.items()}}[loss]
+    of_two = objective == of_one and classes == 0
+    _require(booster["name"] == "gbtree", "it is of another kind")
+    _require(of_two or loss == "classes", "it is of another kind")
+    _require(of_two or objective in (of_one, "multi:softprob"), "it is of another kind")
     _require(of_two or (objective == "multi:softprob" and 2 < classes <= 128), "it is not of these classes")
     _require(int(about.get("num_target", 1)) == 1, "it has several targets")
     types = ["c" if column in categories else "q" for column in range(features)] if categories else []
@@ -225,12 +244,13 @@ _INTEGERS = ("split_feature", "decision_type", "left_child", "right_child", "int
              "num_leaves", "num_cat", "is_linear", "cat_boundaries", "cat_threshold")  # fmt: skip
 
 
-def checked_lightgbm(text: str, categories: Mapping[int, int]) -> tuple[str, int, int]:
+def checked_lightgbm(text: str, categories: Mapping[int, int], loss: Loss = "classes") -> tuple[str, int, int]:
     """Check the header and the trees of a LightGBM model.
 
     Args:
         text: the model in LightGBM's text format.
         categories: how many values categorical features have, by column.
+        loss: what the trees were made to minimise.
 
     Returns:
         The header and the trees as text, the number of features, and the number of trees (of each class, if there are
@@ -250,8 +270,9 @@ def checked_lightgbm(text: str, categories: Mapping[int, int]) -> tuple[str, int
     features = int(about["max_feature_idx"]) + 1
     classes, objective = int(about["num_class"]), about["objective"].split()
     _require(about["num_tree_per_iteration"] == about["num_class"], "an iteration has another number of trees")
-    of_two = classes == 1 and objective == ["binary", "sigmoid:1"]
-    several = 2 < classes <= 128 and objective == ["multiclass", f"num_class:{classes}"]
+    of_one = ["binary", "sigmoid:1"] if loss == "classes" else [OBJECTIVES[loss]["lightgbm"]]
+    of_two = classes == 1 and objective == of_one
+    several = loss == "classes" and 2 < classes <= 128 and objective == ["multiclass", f"num_class:{classes}"]
     _require(of_two or several, "it has another objective")
     for name in ("feature_names", "feature_infos"):
         _require(len(about[name].split()) == features, f"{name} are not {features}")

@@ -13,7 +13,20 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 from pydantic import ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
 from hepda.adversarial.methods import METHODS, Method, methods_of
-from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
+from hepda.config.section import (
+    Bins,
+    Count,
+    Epochs,
+    Expression,
+    Fraction,
+    Name,
+    Names,
+    Positive,
+    Range,
+    Section,
+    Strings,
+    Widths,
+)
 from hepda.config.sets import EncoderConfig, SetEncoder
 
 Scorer = Literal["source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"]
@@ -305,6 +318,34 @@ class DomainConfig(AdversaryConfig):
         return tuple(name for names in self.targets.values() for name in names)
 
 
+class RegressionConfig(Section):
+    """The number that a model predicts, instead of the class of an event."""
+
+    target: Expression
+    """What is predicted: an expression over variables and branches, which the samples of `train_on` must have. It is
+    never an input; data and samples without its branches have no target."""
+    selection: Expression | None = None
+    """The events that have a target, such as those with a match in the truth; null: every selected event. Others are
+    neither trained on nor in the numbers, and have a prediction like all events."""
+    loss: Literal["squared", "absolute"] = "squared"
+    """What is minimised, of the difference in units of its width: `squared`, whose best prediction is the mean of the
+    target, or `absolute`, whose best prediction is its median and which tails move less."""
+    label: str | None = None
+    """Its name in figures and tables; null: the expression. Text between dollar signs is mathematics."""
+    unit: str | None = None
+    """The unit of the target and of the predictions; null: none."""
+    range: Range | None = None
+    """Ends of the bins of the target in figures and tables, the lower one first; null: bins with equal shares of the
+    events."""
+    bins: Bins = 10
+    """The number of bins of the target."""
+
+    def axis(self, what: str = "") -> str:
+        """Return the label of an axis: `what`, the name of the target, and the unit in brackets."""
+        name = " ".join(word for word in (what, self.label or self.target) if word)
+        return f"{name} [{self.unit}]" if self.unit else name
+
+
 class LayersConfig(Section):
     """The layers of a network for rows of columns: an encoder and a class head."""
 
@@ -340,6 +381,8 @@ class NetworkConfig(LayersConfig):
     classes: Literal["all", "binary"] = "all"
     """What the model predicts: the probability of each class, or (`binary`) that of signal against the rest. With two
     classes both are the same."""
+    regress: RegressionConfig | None = None
+    """A number that the model predicts instead of classes, `{target: gen_top_pt, unit: GeV}`; null: classes."""
     score: Name | None = None
     """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal, summed
     over the signal classes."""
@@ -395,6 +438,8 @@ class BdtConfig(TreesConfig):
     """Weights of the training that give one sample the distribution of another."""
     classes: Literal["all", "binary"] = "all"
     """What the model predicts: the probability of each class, or (`binary`) that of signal against the rest."""
+    regress: RegressionConfig | None = None
+    """A number that the model predicts instead of classes, `{target: gen_top_pt, unit: GeV}`; null: classes."""
     score: Name | None = None
     """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal."""
 

@@ -146,10 +146,19 @@ def scanned_models(
             hint = nearest(name, known) or f" There are: {', '.join(known)}."
             raise ConfigError(f"--models: there is no model {name!r}.{hint}")
     varied_models = list(dict.fromkeys(vary.model for vary in varied if vary.model is not None))
+    for name in (*(named or ()), *varied_models):
+        if name in known and name not in config.classifiers:
+            raise ConfigError(
+                f"models.{name}: predicts a number (`regress`), and a scan chooses by the AUC and the differences of "
+                "scores; scan models that predict classes."
+            )
+    known = list(config.classifiers)
+    if not known:
+        raise ConfigError("models: all predict a number (`regress`), and a scan chooses by the AUC of scores.")
     with_domain = [
         name
         for name, section in config.models.items()
-        if isinstance(section, NetworkConfig) and section.domain is not None
+        if isinstance(section, NetworkConfig) and section.domain is not None and section.regress is None
     ]
     models = list(named or varied_models or (with_domain if methods else known))
     for vary in varied:

@@ -292,6 +292,7 @@ def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan,
         branches=branches,
         collections={},
         regions=(),
+        targets={},
     )
 
 

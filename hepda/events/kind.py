@@ -184,7 +184,8 @@ class EventsKind(KindOf[EventMetrics]):
         from hepda.events import steps
         from hepda.events.resolve import dataset_spec
 
-        return steps.scores_columns(self.table, scores, dataset_spec(self.config).region_columns)
+        spec = dataset_spec(self.config)
+        return steps.scores_columns(self.table, scores, [*spec.region_columns, *spec.target_columns])
 
     def check_models(self, run: Path) -> dict[str, str]:
         """Compare every training of every model with the analysis file: inputs, classes, shapes of the parameters."""
@@ -211,7 +212,8 @@ class EventsKind(KindOf[EventMetrics]):
         evaluated = EvaluationInput(
             spec,
             table,
-            {model: evaluated_scores[model] for model in spec.models},
+            {model: evaluated_scores[model] for model in spec.classifiers},
+            predictions={m: evaluated_scores[m] for m in spec.models if m not in spec.classifiers},
             rescore=partial(rescore, spec.models, models),
             outputs=probabilities_of(spec.models, evaluated_scores),
         )
@@ -259,6 +261,7 @@ class EventsKind(KindOf[EventMetrics]):
             context.histories,
             context.best_epochs,
             self._evaluated.outputs,
+            self._evaluated.predictions,
         )
         texts = steps.figure_texts(data)
         self._evaluated = None

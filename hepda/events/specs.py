@@ -26,6 +26,7 @@ from hepda.config import (
 from hepda.config.events.fit import PruningConfig, Role
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.events.variations import Variation
+from hepda.config.models import RegressionConfig
 from hepda.config.sets import CollectionConfig
 
 if TYPE_CHECKING:
@@ -134,22 +135,75 @@ class ModelSpec:
 
     @property
     def reads(self) -> dict[str, Any]:
-        """Return what a saved model says of collections and categories that it reads; empty without any."""
+        """Return what a saved model says of collections and categories that it reads, and of a number that it predicts;
+        empty without any.
+        """
         parts = {name: {"max": c.size, "features": list(c.features)} for name, c in self.collections.items()}
         listed = {name: list(values) for name, values in self.categories.items()}
-        return ({"collections": parts} if parts else {}) | ({"categories": listed} if listed else {})
+        number = {} if self.predicts == "class" else {"predicts": self.regression.target}
+        return ({"collections": parts} if parts else {}) | ({"categories": listed} if listed else {}) | number
+
+    @property
+    def predicts(self) -> Literal["class", "number"]:
+        """Return what the model says of an event: the class, by a score in [0, 1], or a number in its own units.
+
+        What reads scores as probabilities asks this first.
+        """
+        return "class" if self.section.regress is None else "number"
+
+    @property
+    def regression(self) -> RegressionConfig:
+        """Return the number that is predicted.
+
+        Raises:
+            TypeError: the model predicts classes.
+
+        """
+        if self.section.regress is None:
+            raise TypeError(f"{self.name} predicts classes")
+        return self.section.regress
+
+    @property
+    def head(self) -> str:
+        """Return the name of the head of a network that makes the prediction."""
+        return "class" if self.predicts == "class" else "value"
+
+    @property
+    def branch(self) -> str:
+        """Return what the names of its branches begin with in the files of `hepda apply`."""
+        return "score" if self.predicts == "class" else "prediction"
+
+    @property
+    def target_column(self) -> str:
+        """Return the column of the table with the number that is predicted, NaN for events without it."""
+        return f"target:{self.name}"
+
+    def has_target(self, table: FeatureTable, rows: NDArray[np.int32] | slice | None = None) -> NDArray[np.bool_]:
+        """Return which events [n] the model may be trained on: those of its samples, with the number that it predicts.
+
+        Args:
+            table: the events.
+            rows: row numbers or a slice; None means all events.
+
+        """
+        of_samples = table.of_samples(self.samples, slice(None) if rows is None else rows)
+        if self.predicts == "class":
+            return of_samples
+        target = table.columns[self.target_column]
+        return of_samples & np.isfinite(target if rows is None else target[rows])
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the classes whose probabilities the model gives, signals first; empty for one score."""
-        return () if self.grouping.is_binary or self.section.classes == "binary" else self.grouping.names
+        """Return the classes whose probabilities the model gives, signals first; empty for one score or a number."""
+        one = self.grouping.is_binary or self.section.classes == "binary" or self.predicts == "number"
+        return () if one else self.grouping.names
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Return its score columns.
 
-        The first is its score in [0, 1], named like the model; a model of several classes has a further column for
-        each class and each discriminant, `m.p_<class>` and `m.<discriminant>`.
+        The first is its score in [0, 1], or the number that it predicts, named like the model; a model of several
+        classes has a further column for each class and each discriminant, `m.p_<class>` and `m.<discriminant>`.
         """
         if not self.classes:
             return (self.name,)
@@ -312,9 +366,29 @@ class DatasetSpec:
         return {name: text for region in self.regions.values() for name, text in region.columns.items()}
 
     @property
+    def numbers(self) -> dict[str, ModelSpec]:
+        """Return the models that predict a number, by the column of the number."""
+        return {model.target_column: model for model in self.models.values() if model.predicts == "number"}
+
+    @property
+    def region_predictions(self) -> dict[str, ModelSpec]:
+        """Return the models that predict a number which is the variable of a region, by name."""
+        variables = {region.variable for region in self.regions.values() if region.is_output}
+        return {m.name: m for m in self.models.values() if m.predicts == "number" and m.name in variables}
+
+    @property
+    def target_columns(self) -> dict[str, str]:
+        """Return the numbers that models predict, as text, by the name of the column."""
+        texts = {name: model.regression for name, model in self.numbers.items()}
+        return {
+            name: text.target if text.selection is None else f"{text.target} where {text.selection}"
+            for name, text in texts.items()
+        }
+
+    @property
     def column_texts(self) -> dict[str, str]:
         """Return the expressions of all further columns of the table, by the name of the column."""
-        return {**self.columns, **self.region_columns}
+        return {**self.columns, **self.region_columns, **self.target_columns}
 
     @property
     def variations(self) -> tuple[Variation, ...]:

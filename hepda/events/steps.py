@@ -116,7 +116,8 @@ def models_metrics(spec: EvaluationSpec, numbers: Numbers, training: Mapping[str
     """Return the `models` of metrics.json."""
     from hepda.events.results import to_json
 
-    return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
+    evaluated = (name for name in spec.models if name in numbers.models or name in numbers.regressions)
+    return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in evaluated}
 
 
 def figure_texts(data: FigureData) -> FigureTexts:
@@ -129,8 +130,15 @@ def figure_texts(data: FigureData) -> FigureTexts:
 
 def notes(config: AnalysisConfig) -> list[str]:
     """Return what is hidden on purpose or cannot be compared, as text."""
+    from hepda.events.results.regression.numbers import LEFT_OUT
+
     domains = domains_of(config)
     lines = [note] if (note := domains.only_one_simulated) else []
+    lines += [
+        f"{name} {LEFT_OUT} (`models.{name}.regress`)."
+        for name, section in config.models.items()
+        if section.regress is not None
+    ]
     if domains.hidden is not None:
         lines.append(
             f"Data are blinded where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios; no "
@@ -149,7 +157,8 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Co
     Args:
         table: the events.
         scores: the score [n] of each model.
-        regions: the names of the columns of the fit's regions.
+        regions: the names of the further columns of the table: those of the fit's regions, and the numbers that models
+            predict.
 
     """
     import pyarrow as pa

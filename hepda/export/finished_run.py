@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hepda.config import load_any
@@ -17,12 +17,16 @@ from hepda.runtime import exchange, run_directory
 
 @dataclass(frozen=True, slots=True)
 class ExportedRun:
-    """A run directory that is complete: its kind of data, its metrics, and the results of `hepda fit`, if any."""
+    """A run directory that is complete: its kind of data, its metrics, and the results of `hepda fit`, if any.
+
+    models: those that are asked for by name, for formats of models; empty for all that have a form in the format.
+    """
 
     folder: Path
     kind: Kind
     metrics: RunMetrics
     fit: FitFile | None
+    models: tuple[str, ...] = ()
 
     def tables(self) -> dict[str, Table]:
         """Return the tables of the report that have content, in its order, by file name."""
@@ -43,6 +47,14 @@ class ExportedRun:
                     name, number = f"{stem}-{number}", number + 1
                 tables[name] = table.filled
         return tables
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The files that were written, and the models that were left out, with the reasons."""
+
+    files: list[Path]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> ExportedRun:

@@ -31,6 +31,7 @@ SECTIONS = {
     "samples": ("Samples", "Models and samples"),
     "inputs": ("Inputs", "Modelling of the inputs"),
     "separation": ("Separation", "Separation of signal and background"),
+    "regression": ("Numbers", "Predicted numbers"),
     "domains": ("Domains", "Differences between the domains"),
     "adaptation": ("Adaptation", "Effect of the adaptation"),
     "significance": ("Significance", "Expected significance"),

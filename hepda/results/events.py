@@ -11,6 +11,7 @@ from hepda.results.classes import ClassesEntry
 from hepda.results.decomposition import DecompositionEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record, Value
+from hepda.results.regression import RegressionEntry
 
 BY_CONVENTION = "network"
 """Name of the baseline of a run that was written without one in its head."""
@@ -287,6 +288,8 @@ class EventModel(ModelMetrics):
     working_points: Mapping[str, Mapping[str, WorkingPointEntry]] = Field(default_factory=dict)
     classes: ClassesEntry | None = None
     """Only with more than two classes."""
+    regression: RegressionEntry | None = None
+    """Only of a model that predicts a number, which has no other numbers."""
     calibration: Mapping[str, CalibrationEntry] = Field(default_factory=dict)
     bins: Mapping[str, Mapping[str, BinsEntry]] = Field(default_factory=dict)
     overtraining: Overtraining | None = None
@@ -408,6 +411,16 @@ class EventMetrics(RunMetrics):
         return self.guards.warnings
 
     @property
+    def classifiers(self) -> dict[str, EventModel]:
+        """Return the models that predict classes, by a score."""
+        return {name: model for name, model in self.models.items() if model.regression is None}
+
+    @property
+    def regressions(self) -> dict[str, RegressionEntry]:
+        """Return the numbers of the models that predict a number."""
+        return {name: model.regression for name, model in self.models.items() if model.regression is not None}
+
+    @property
     def pairs(self) -> list[str]:
         """Return the pairs of domains "<source>:<other>" for which any model has a bias, in their order."""
         return list(dict.fromkeys(pair for model in self.models.values() for pair in model.bias))
@@ -423,6 +436,7 @@ class EventMetrics(RunMetrics):
     @property
     def baseline_model(self) -> str:
         """Return the baseline: that of the head, else `network`, else the first model; "" if there is no model."""
-        if self.baseline in self.models:
+        known = self.classifiers
+        if self.baseline in known:
             return str(self.baseline)
-        return BY_CONVENTION if BY_CONVENTION in self.models else next(iter(self.models), "")
+        return BY_CONVENTION if BY_CONVENTION in known else next(iter(known), "")

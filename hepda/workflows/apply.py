@@ -275,7 +275,7 @@ def _apply_file(shared: ApplyInput, item: tuple[ScoringTask, FriendFile], send: 
 def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[str]) -> list[str]:
     """Return the branches in their order, named by their content."""
     endings = ["", *(f"_{variation}" for variation in variations)]
-    columns = [f"score_{name}" for model in model_specs(config).values() for name in model.columns]
+    columns = [f"{model.branch}_{name}" for model in model_specs(config).values() for name in model.columns]
     scores = [text + e for e in endings for text in ("selected", *columns)]
     return [*keys, "fold", *scores]
 
@@ -289,14 +289,14 @@ def _columns(shared: ApplyInput, span: EventSpan, variations: Sequence[str]) -> 
         ending = f"_{variation}" if variation else ""
         part = span.parts.get(variation)
         selected = np.zeros(n, dtype=np.bool_)
-        names = [name for model in models.values() for name in model.columns]
+        names = {name: model.branch for model in models.values() for name in model.columns}
         scores = {name: np.full(n, np.nan, dtype=np.float32) for name in names}
         if part is not None and len(part.index):
             selected[part.index] = True
             for name, score in _scores(shared, models, part.table).items():
                 scores[name][part.index] = score
         columns["selected" + ending] = selected
-        columns |= {f"score_{name}{ending}": score for name, score in scores.items()}
+        columns |= {f"{names[name]}_{name}{ending}": score for name, score in scores.items()}
     return columns
 
 

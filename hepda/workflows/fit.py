@@ -193,7 +193,10 @@ def _fit_all(
     with open_pool(processes, shared=shared, progress=progress.step) as pool:
         with clock("vary"):
             varied = pool.map(_vary, readings(dataset_spec(config)))
-            inputs = [_input(config, table, Outputs.of(shared.specs[m], scores), truth, varied) for m in models]
+            numbers = dataset_spec(config).region_predictions
+            inputs = [
+                _input(config, table, Outputs.of(shared.specs[m], scores, numbers), truth, varied) for m in models
+            ]
             at_values = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
             variants = (ALL, UNAWARE) if inputs[0].two_points else (UNAWARE,)
@@ -298,7 +301,15 @@ def _models(config: AnalysisConfig, names: Sequence[str]) -> tuple[str, ...]:
         if name not in config.models:
             hint = nearest(name, config.models) or f" There are: {', '.join(config.models)}."
             raise ConfigError(f"--models: {name!r} is no model of this run.{hint}")
-    return tuple(dict.fromkeys(names)) or tuple(config.models)
+        if name not in config.classifiers:
+            raise ConfigError(
+                f"--models: {name!r} predicts a number (`regress`) and has no score that could be fitted; it can be the "
+                f"`variable` of a region in the fit of another model."
+            )
+    chosen = tuple(dict.fromkeys(names)) or tuple(config.classifiers)
+    if not chosen:
+        raise ConfigError("models: all predict a number (`regress`), and a fit needs a model with a score.")
+    return chosen
 
 
 def _vary(shared: _Shared, reading: Reading, send: Send) -> Varied:

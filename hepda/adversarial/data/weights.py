@@ -85,6 +85,25 @@ def negative_share(blocks: Iterable[NDArray[np.float64]], policy: str = "keep") 
     return NegativeWeights(np.zeros(0), policy, negative / rows if rows else 0.0, part / total if total else 0.0)
 
 
+def mean_one(weight: ArrayLike) -> NDArray[np.float64]:
+    """Return weights [n] scaled so that those of rows with a weight have the mean 1; their ratios and signs stay.
+
+    Raises:
+        DataError: they do not add up to more than 0.
+
+    Example:
+        >>> from hepda.adversarial.data.weights import mean_one
+        >>> mean_one([0.0, 1.0, 3.0])
+        array([0. , 0.5, 1.5])
+
+    """
+    weights = np.asarray(weight, dtype=np.float64)
+    total = float(weights.sum())
+    if not total > 0.0:
+        raise DataError(f"the weights of the training rows add up to {total:g}; they must add up to more than 0")
+    return np.asarray(weights * (np.count_nonzero(weights) / total))
+
+
 def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:
     """Return weights [n] with the same sum for every class and mean 1; labels below 0 (unknown) have weight 0.
 

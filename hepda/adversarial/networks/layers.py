@@ -202,6 +202,59 @@ class Standardize(FittedInputs):
         return self
 
 
+class TargetScale(nn.Module):
+    """Weighted mean and width of the target of a regression: a head learns (t - mean) / width, and predicts in units.
+
+    Part of the network, saved with it. Buffers `mean` and `width` [t] (`width` is 1 for a target that never varies) and
+    `fitted`.
+
+    Args:
+        columns: number of targets.
+
+    """
+
+    mean: Tensor
+    width: Tensor
+    fitted: Tensor
+
+    def __init__(self, columns: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("width", torch.ones(columns))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    @torch.no_grad()
+    def fit(self, target: Tensor, weight: Tensor) -> TargetScale:
+        """Take mean and width from targets [n, t], each with its absolute weight [n].
+
+        Raises:
+            DataError: no row has a weight, or the number of columns differs.
+
+        """
+        if target.shape[1:] != self.mean.shape:
+            raise DataError(f"the scale is of {len(self.mean)} targets, the rows have {tuple(target.shape[1:])}")
+        share = weight.to("cpu", torch.float64).abs()
+        if not float(share.sum()) > 0.0:
+            raise DataError("no row with a target has a weight; check the training rows and their weights")
+        share = share / share.sum()
+        values = target.to("cpu", torch.float64)
+        mean = share @ values
+        width = (share @ (values - mean).square()).sqrt()
+        flat = width <= 1e-7 * mean.abs().clamp_min(1e-30)
+        self.mean.copy_(mean)
+        self.width.copy_(torch.where(flat, torch.ones_like(width), width))
+        self.fitted.fill_(True)
+        return self
+
+    def standardised(self, target: Tensor) -> Tensor:
+        """Return targets [n, t] as the head learns them."""
+        return (target - self.mean.to(target)) / self.width.to(target)
+
+    def forward(self, output: Tensor) -> Tensor:
+        """Return raw outputs [n, t] of the head in the units of the target."""
+        return torch.addcmul(self.mean.to(output), output, self.width.to(output))
+
+
 class EmbeddedColumns(FittedInputs):
     """Inputs of a network of which some columns are names of categories, not quantities.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.networks.domains import set_domains
-from hepda.adversarial.networks.layers import MLP, CategoricalEncoder, Standardize
+from hepda.adversarial.networks.layers import MLP, CategoricalEncoder, Standardize, TargetScale
 from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.networks.reversal import Reversal
 from hepda.adversarial.networks.sets import SetEncoder, set_encoder
@@ -57,6 +57,8 @@ class Head:
             of reversed heads; Mescheder et al. 2018, R1).
         tail: rows count by the signal efficiency of a cut at their score of the main head (tail.py); only in training,
             and for a main head of one logit.
+        standardise: of a regression: its target is shifted and scaled to mean 0 and width 1 of the source rows, and
+            predictions are in the units of the target (`TargetScale`).
 
     """
 
@@ -76,9 +78,12 @@ class Head:
     smoothing: float = 0.0
     gradient_penalty: float = 0.0
     tail: Tail | None = None
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         find_loss(self.loss)
+        if self.standardise and self.loss not in ("regression", "absolute"):
+            raise ConfigError(f"head {self.name!r}: a target of loss {self.loss!r} has no units to standardise")
         if self.steps < 1 or (self.steps > 1 and self.reversal is None):
             raise ConfigError(f"head {self.name!r}: steps is {self.steps}; 1, or more for a reversed head")
         if not self.name.isidentifier() or self.name in ("features", "source", "target", "both"):
@@ -100,6 +105,8 @@ class Head:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "module"}
         for name in _NESTED:
             fields[name] = None if fields[name] is None else dataclasses.asdict(fields[name])
+        if not self.standardise:
+            del fields["standardise"]  # files of networks without a regression are those of earlier versions
         return fields
 
 
@@ -134,6 +141,7 @@ class Network(nn.Module):
         self.heads: dict[str, Head] = {head.name: head for head in heads}
         self.head_modules = nn.ModuleDict({head.name: head.module for head in heads})
         self.term_modules = nn.ModuleList(terms)
+        self.target_scales = nn.ModuleDict({head.name: TargetScale() for head in heads if head.standardise})
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.joined: Stack | None = None  # encoder and main head in one piece, see kernels.Fast
         self._check(heads)
@@ -165,6 +173,11 @@ class Network(nn.Module):
     def main(self) -> Head:
         """The first head that is not reversed."""
         return next(head for head in self.heads.values() if head.reversal is None)
+
+    def target_scale(self, head: Head) -> TargetScale | None:
+        """Return the scale of the target of a head; None if its target is not standardised."""
+        scale = self.target_scales[head.name] if head.standardise else None
+        return scale if isinstance(scale, TargetScale) else None
 
     @property
     def device(self) -> torch.device:
@@ -253,7 +266,8 @@ class Network(nn.Module):
             batch: rows of a batch; None: `rows_per_pass`.
 
         Returns:
-            [n] for one output (the probability of 1 of a binary head), else [n, k].
+            [n] for one output (the probability of 1 of a binary head; a number in the units of its target, if the head
+            standardises it), else [n, k].
 
         Raises:
             ConfigError: there is no head of that name.
@@ -264,10 +278,12 @@ class Network(nn.Module):
             names = ", ".join(self.heads)
             raise ConfigError(f"no head {name!r}; the network has {names}.{nearest(name, self.heads)}")
         chosen, parts = self.heads[name], []
+        scale = self.target_scale(chosen)
         with self._evaluating():
             for features in self._encoded(x, domain, batch):
                 output = self._output(chosen, features, {})
-                parts.append(output if raw else probabilities(output, chosen.loss))
+                value = output if raw else probabilities(output, chosen.loss)
+                parts.append(value if raw or scale is None else scale(value))
             result = as_array(torch.cat(parts))  # one transfer: a GPU computes the next batch meanwhile
         return result[:, 0] if result.shape[1] == 1 else result
 

@@ -175,6 +175,10 @@ def batch_layout(
         if compares and head.balance and len(weights) == 2:
             weights = _balanced(weights, head, batch)
         targets = _target_columns(head, source, target, used, dtype)
+        if (scale := network.target_scale(head)) is not None:
+            if not bool(scale.fitted):  # by the training rows; those of the validation come later
+                scale.fit(targets["source"], weights["source"])
+            targets = {domain: scale.standardised(values) for domain, values in targets.items()}
         if head.key == "domain" and head.loss == "multiclass" and head.balance and len(weights) == 2:
             weights = _balanced_domains(weights, targets, head, batch)
         size = next(iter(targets.values())).shape[1]

@@ -63,7 +63,10 @@ def losses(network: Network, source: DomainRows) -> Array:
         return -np.log(np.maximum(prediction[np.arange(len(prediction)), labels(network, source)], _TINY))
     truth = np.asarray(source.targets[network.main.key], dtype=np.float64)
     prediction = network.predict(source.features, raw=True, domain="source").astype(np.float64)
-    result: Array = ((prediction - truth.reshape(prediction.shape)) ** 2).reshape(len(truth), -1).mean(axis=1)
+    if (scale := network.target_scale(network.main)) is not None:
+        truth = (truth - scale.mean.cpu().numpy()) / scale.width.cpu().numpy()
+    residual = (prediction - truth.reshape(prediction.shape)).reshape(len(truth), -1)
+    result: Array = (np.abs(residual) if network.main.loss == "absolute" else residual**2).mean(axis=1)
     return result
 
 

@@ -314,8 +314,17 @@ class AnalysisConfig(BaseConfig):
 
     @property
     def baseline_model(self) -> str:
-        """Return the model that the others are compared with: `baseline`, or else `network`, or else the first."""
-        return next((name for name in (self.baseline, "network") if name in self.models), next(iter(self.models)))
+        """Return the model that the others are compared with: `baseline`, or else `network`, or else the first.
+
+        Models that predict a number are compared with none; if there are no others, it is the first of them.
+        """
+        named = (name for name in (self.baseline, "network") if name in self.classifiers)
+        return next(named, next(iter(self.classifiers), next(iter(self.models))))
+
+    @property
+    def classifiers(self) -> tuple[str, ...]:
+        """Return the models that predict classes; the others predict a number."""
+        return tuple(name for name, section in self.models.items() if section.regress is None)
 
     def training_samples(self, model: str) -> tuple[str, ...]:
         """Return the class-loss samples of `model`: its `train_on`, or the labelled ones of the nominal domain."""

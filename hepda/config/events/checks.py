@@ -59,6 +59,8 @@ def _references(config: AnalysisConfig) -> Iterator[str]:
         )
     if config.baseline is not None and config.baseline not in config.models:
         yield unknown("baseline", config.baseline, "model", config.models)
+    elif config.baseline is not None and config.baseline not in config.classifiers:
+        yield f"baseline: {config.baseline!r} predicts a number, with which no separation is compared; name another."
 
 
 def _training_lists(config: AnalysisConfig) -> Iterator[str]:

@@ -19,11 +19,16 @@ _RESERVED = ("all", "data", "source", "target", "both", "adversary")
 def predicted_classes(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:
     """Return the classes whose probabilities a model gives; empty for a model of one score."""
     names = config.class_names
-    return names if len(names) > 2 and section.classes == "all" else ()
+    return names if len(names) > 2 and section.classes == "all" and section.regress is None else ()
 
 
 def trained_classes(config: AnalysisConfig, section: ModelConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield what a model tells apart: the name of each part, and the classes of the samples in it."""
+    """Yield what a model tells apart: the name of each part, and the classes of the samples in it.
+
+    A model that predicts a number tells nothing apart.
+    """
+    if section.regress is not None:
+        return
     several = predicted_classes(config, section)
     for name in several:
         yield name, (name,)
@@ -108,6 +113,8 @@ def _discriminants(config: AnalysisConfig) -> Iterator[str]:
         path = f"models.{model}.score"
         if section.score is None:
             continue
+        if section.regress is not None:
+            continue  # `regress` has the message
         if model not in several:
             yield f"{path}: a model of signal against background has one score only; remove it."
         elif section.score not in config.discriminants:

@@ -44,7 +44,8 @@ class RegionConfig(Section):
     largest: Name | None = None
     """A class: the model's output for it is the largest of all its outputs; null: any."""
     variable: Expression = "score"
-    """What is histogrammed: `score`, a discriminant, `p_<class>`, or an expression over variables and branches."""
+    """What is histogrammed: `score`, a discriminant, `p_<class>`, the name of a model that predicts a number, or an
+    expression over variables and branches."""
     bins: BinsOrEdges = 10
     """A number: at most so many bins are chosen. A list: the edges; what is outside counts to the end bins."""
     min_n_eff: Positive = 25.0
@@ -91,8 +92,11 @@ SCORE = "score"
 
 
 def output_names(config: AnalysisConfig) -> list[str]:
-    """Return the variables of regions that models provide: the score, a probability a class, the discriminants."""
-    return [SCORE, *(f"p_{name}" for name in config.class_names), *config.discriminants]
+    """Return the variables of regions that models provide: the score, a probability a class, the discriminants, and the
+    predictions of the models that predict a number.
+    """
+    numbers = (name for name, section in config.models.items() if section.regress is not None)
+    return [SCORE, *(f"p_{name}" for name in config.class_names), *config.discriminants, *numbers]
 
 
 def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
@@ -126,12 +130,16 @@ def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: l
     variable = region.variable.strip()
     several = len(config.class_names) > 2
     for model, section in config.models.items():
-        if several and not predicted_classes(config, section):
+        if several and section.regress is None and not predicted_classes(config, section):
             for key, value in (("largest", region.largest), ("variable", variable)):
-                if value in (config.class_names if key == "largest" else outputs[1:]):
+                if value in (config.class_names if key == "largest" else outputs[1:]) and value not in config.models:
                     yield (
                         f"{path}.{key}: the model {model!r} has one score, so no {value!r}; give it `classes: all`, or "
                         "take it out of `models`."
                     )
+    if variable in config.models and variable in config.variables and variable in outputs:
+        yield (
+            f"{path}.variable: {variable!r} is a model that predicts a number and a variable too; rename one of them."
+        )
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
         yield unknown(f"{path}.variable", variable, "variable of a region", [*outputs, *config.variables])

@@ -1,4 +1,4 @@
-"""Checks of the settings of models without their samples: method of the domain loss, reweighting, the parameter."""
+"""Checks of the settings of models without their samples: domain loss, reweighting, the parameter, the number."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def _domain_methods(config: AnalysisConfig) -> Iterator[str]:
     for model, section in config.models.items():
         if isinstance(section, NetworkConfig) and section.domain is not None:
             classes = [name for name, _ in trained_classes(config, section)]
-            yield from _method(config, f"models.{model}.domain", section.domain, classes)
+            path = f"models.{model}.domain"
+            if section.regress is not None:
+                yield from _of_number(path, section.domain)
+            yield from _method(config, path, section.domain, classes)
 
 
 def _method(config: AnalysisConfig, path: str, domain: DomainConfig, classes: Sequence[str]) -> Iterator[str]:
@@ -113,12 +116,14 @@ def _method(config: AnalysisConfig, path: str, domain: DomainConfig, classes: Se
         takers = ", ".join(name for name in METHODS if key in keys_of(name) and name != "none")
         yield f"{path}.{key}: has no effect with `method: {domain.method_name}` (it has with {takers}); remove it."
     yield from _needs(path, domain, names, classes)
-    if "conditional" in names:
+    if "conditional" in names and classes:
         yield from _conditional(config, path, domain, classes)
 
 
 def _needs(path: str, domain: DomainConfig, names: tuple[str, ...], classes: Sequence[str]) -> Iterator[str]:
     """Yield the problems of single methods with the rest of the section."""
+    if not classes:
+        return  # `_of_number` has the messages
     if "contrast" in names and len(classes) == 2:
         yield f"{path}.method: 'contrast' needs three classes or more, events have two; take 'pseudo'."
     if domain.tail is not None and len(classes) > 2:
@@ -201,5 +206,50 @@ def _parameters(config: AnalysisConfig) -> Iterator[str]:
             yield f"{path}: no domain has the value 0, at which events are scored; give it to the nominal one."
 
 
-CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_sizes, _domain_methods, _ratios, _parameters)
+def _of_number(path: str, domain: DomainConfig) -> Iterator[str]:
+    """Yield the problems of a domain loss of a model that predicts a number: what needs probabilities of classes."""
+    able = [name for name, method in METHODS.items() if method.classes == 1 and name not in ("conditional", "none")]
+    for name in methods_of(domain):
+        if name in METHODS and (METHODS[name].classes > 1 or name == "conditional"):
+            yield (
+                f"{path}.method: {name!r} uses the probabilities of classes, and this model predicts a number; take "
+                f"one of {', '.join(able)}."
+            )
+    if domain.input == "features*score":
+        yield f"{path}.input: the product with the score is for classes, and this model predicts a number; remove it."
+    if domain.tail is not None:
+        yield f"{path}.tail: is a cut on the score, and this model predicts a number; remove it."
+
+
+_SCORERS_OF_NUMBERS = ("source-loss", "probe-auc")
+
+
+def _numbers(config: AnalysisConfig) -> Iterator[str]:
+    """Yield the problems of models that predict a number."""
+    for model, section in config.models.items():
+        regress, path = section.regress, f"models.{model}"
+        if regress is None:
+            continue
+        for key in given(section, "classes", "score"):
+            yield f"{path}.{key}: is about classes, and the model predicts a number (`regress`); remove one of them."
+        if regress.target.strip() in (name.strip() for name in config.features):
+            yield (
+                f"{path}.regress.target: {regress.target.strip()!r} is among `features`: the model would only copy "
+                "it; remove it from `features`."
+            )
+        scorer = section.training.scorer if isinstance(section, NetworkConfig) else None
+        if scorer is not None and scorer not in _SCORERS_OF_NUMBERS:
+            yield (
+                f"{path}.training.scorer: {scorer!r} uses the probabilities of classes, and the model predicts a "
+                f"number; take one of {', '.join(_SCORERS_OF_NUMBERS)}."
+            )
+
+
+CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (
+    _sizes,
+    _domain_methods,
+    _numbers,
+    _ratios,
+    _parameters,
+)
 """Functions that yield problems as `path: what is wrong`."""

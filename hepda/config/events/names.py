@@ -32,7 +32,8 @@ def model_names(config: AnalysisConfig) -> Iterator[str]:
     owners = {branch_of(key): f"split.key {key}" for key in config.split.key}
     columns = [(model, column) for model in config.models for column in _columns(config, model)]
     for (model, column), variation in ((c, v) for v in ("", *_variations(config)) for c in columns):
-        name = branch_of(f"score_{column}{variation}")
+        written = "score" if config.models[model].regress is None else "prediction"
+        name = branch_of(f"{written}_{column}{variation}")
         further = column.removeprefix(model).lstrip(".")
         what = (
             f"models.{model}" + (f" ({further})" if further else "") + (f" with {variation[1:]}" if variation else "")

@@ -73,7 +73,10 @@ def check_table(spec: DatasetSpec, table: FeatureTable) -> None:
     """Raise DataError if a model could not be trained or evaluated on `table`."""
     _check_signs(list(spec.models.values()), table)
     for model in spec.models.values():
-        _check_classes(model, table)
+        if model.predicts == "class":
+            _check_classes(model, table)
+        else:
+            _check_number(model, table)
         _check_domain(model, table)
         _check_ratios(model, table)
 
@@ -103,6 +106,27 @@ def _check_classes(model: ModelSpec, table: FeatureTable) -> None:
                 "outweigh the others. Look at `weight` and the sums of weights."
             )
         _check_sums(model, table, f"models.{model.name}", name, of_class, table.weight)
+
+
+def _check_number(model: ModelSpec, table: FeatureTable) -> None:
+    """Raise DataError unless the number that a model predicts is known, and varies, in every fold's training."""
+    where, known = f"models.{model.name}", model.has_target(table)
+    for fold in range(model.folds):
+        for validation, part in ((False, "training"), (True, "validation")):
+            rows = known & (table.fold == fold) & (table.validation == validation)
+            if not rows.any():
+                raise DataError(
+                    f"{where}: fold {fold} has no event with a target among its {part} events ({int(known.sum())} in "
+                    "all). Use fewer folds (`split.folds`), another `split.validation`, a looser `regress.selection`, "
+                    "or more events."
+                )
+    target = table.columns[model.target_column]
+    values = target[known]
+    if values.min() == values.max():
+        raise DataError(f"{where}.regress.target: is {values[0]:g} in all {len(values)} events; nothing can be learnt.")
+    if not np.abs(values).max() < LARGEST:
+        raise DataError(f"{where}.regress.target: reaches {np.abs(values).max():g}, too large to compute with.")
+    _check_sums(model, table, where, "training", known, table.weight)
 
 
 def _check_sums(

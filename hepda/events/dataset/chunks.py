@@ -97,7 +97,8 @@ class Faults:
             ]
             lines.append(
                 "Correct the expression (a division by zero, the log of 0? default(x, 1) gives what is missing a "
-                "value), or cut these events away."
+                "value), or cut these events away"
+                + (" (of a target, by `regress.selection`)." if any(".regress." in line for line in lines) else ".")
             )
             raise DataError("\n".join(lines))
 
@@ -223,6 +224,7 @@ class ChunkReader:
         key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}", entries) for n in self.key))
         evaluator.define(PHYSICAL, Column(weight))
         extra = self._domains(evaluator, weight, path, entries) | self._regions(evaluator, path, entries)
+        extra |= self._targets(evaluator, path, entries)
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
@@ -252,6 +254,23 @@ class ChunkReader:
                     what, values[inside], path, entries[inside], self.sample, None if gone is None else gone[inside]
                 )
                 columns[region.spec.variable_column] = np.broadcast_to(values, (len(entries),)).astype(np.float64)
+        return columns
+
+    def _targets(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return `target:<model>`, NaN for events that the model is not trained on."""
+        columns: dict[str, NDArray[Any]] = {}
+        for name, target in self.plan.targets.items():
+            inside = np.ones(len(entries), dtype=bool)
+            if target.selection is not None:
+                inside, _ = evaluator.truth(target.selection)
+            values, gone = evaluator.number(target.value)
+            values = np.broadcast_to(values, (len(entries),))
+            if target.required:
+                what = f"{target.value.what} ({target.value.text})"
+                missing = None if gone is None else gone[inside]
+                self.faults.look(what, values[inside], path, entries[inside], self.sample, missing)
+            known = inside & np.isfinite(values) if gone is None else inside & np.isfinite(values) & ~gone
+            columns[name] = np.where(known, values, np.nan).astype(np.float64)
         return columns
 
     def _undecided(self, condition: Expression, gone: Bools | None, events: Bools) -> None:

@@ -272,7 +272,7 @@ def _column_defaults(spec: DatasetSpec) -> dict[str, Any]:
     for region in spec.regions.values():
         for name in region.columns:
             defaults[name] = np.int8(0) if name == region.mask_column else np.float64(np.nan)
-    return defaults | {name: np.float64(np.nan) for name in spec.columns}
+    return defaults | {name: np.float64(np.nan) for name in (*spec.columns, *spec.target_columns)}
 
 
 def _read_variations(spec: DatasetSpec, folder: Path | None) -> dict[str, FeatureTable]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hepda.config.events.systematics import WeightSystematic
+from hepda.config.models import RegressionConfig
 from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
 from hepda.events.expressions.collections import CollectionPlan
@@ -63,11 +64,32 @@ class RegionPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """The number that a model predicts, and which events have it (None: all); required: of a sample it is trained on,
+    so that a number that is missing or not finite is a fault.
+    """
+
+    value: Expression
+    selection: Expression | None
+    required: bool = True
+
+    @property
+    def expressions(self) -> list[Expression]:
+        """Return what is evaluated."""
+        return [self.value] if self.selection is None else [self.value, self.selection]
+
+    def in_file(self, branches: Collection[str]) -> TargetPlan:
+        """Return the plan for a file with these branches: every has() is decided."""
+        return replace(self, value=self.value.in_file(branches), selection=_in_file(self.selection, branches))
+
+
+@dataclass(frozen=True, slots=True)
 class SamplePlan:
     """Expressions of one sample.
 
     weight: None is 1 (data); columns: those whose branches the sample has; variables: the analysis's, with the sample's
-    own; collections: sets of objects by name; regions: those of the fit, which every sample has.
+    own; collections: sets of objects by name; regions: those of the fit, which every sample has; targets: numbers that
+    models predict, by column, of samples that have them.
     """
 
     features: tuple[Expression, ...]
@@ -79,6 +101,7 @@ class SamplePlan:
     variables: dict[str, Expression]
     collections: Mapping[str, CollectionPlan] = field(default_factory=dict)
     regions: tuple[RegionPlan, ...] = ()
+    targets: Mapping[str, TargetPlan] = field(default_factory=dict)
 
     @property
     def expressions(self) -> list[Expression]:
@@ -87,7 +110,8 @@ class SamplePlan:
         of_domains = [e for domain in self.domains.values() for e in domain.expressions]
         of_regions = [e for region in self.regions for e in region.expressions]
         objects = [feature for collection in self.collections.values() for feature in collection.features.values()]
-        own = [*self.features, *objects, *self.cuts, *weights]
+        of_targets = [e for target in self.targets.values() for e in target.expressions]
+        own = [*self.features, *objects, *self.cuts, *weights, *of_targets]
         return [*own, *of_domains, *of_regions, *self.columns.values()]
 
     def in_file(self, branches: Collection[str]) -> SamplePlan:
@@ -102,6 +126,7 @@ class SamplePlan:
             variables={name: variable.in_file(branches) for name, variable in self.variables.items()},
             collections={name: collection.in_file(branches) for name, collection in self.collections.items()},
             regions=tuple(region.in_file(branches) for region in self.regions),
+            targets={name: target.in_file(branches) for name, target in self.targets.items()},
         )
 
 
@@ -125,6 +150,7 @@ class ReadingPlan:
     domains: dict[str, tuple[Expression | None, Expression | None]]
     collections: dict[str, CollectionPlan] = field(default_factory=dict)
     regions: tuple[RegionPlan, ...] = ()
+    targets: dict[str, TargetPlan] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[Expression]:
@@ -140,7 +166,8 @@ class ReadingPlan:
         own = [e for part in self.own_variables.values() for e in part.values()]
         cuts = [*self.cuts, *(cut for part in self.own_cuts.values() for cut in part)]
         others = [*self.variables.values(), *self.weights.values(), *self.columns.values()]
-        every = [*self.inputs, *own, *cuts, *others, *of_domains, *of_regions]
+        of_targets = [e for target in self.targets.values() for e in target.expressions]
+        every = [*self.inputs, *own, *cuts, *others, *of_domains, *of_regions, *of_targets]
         return frozenset[str]().union(*(expression.guards for expression in every))
 
     def variables_of(self, name: str) -> dict[str, Expression]:
@@ -187,8 +214,9 @@ class ReadingPlan:
             if needed_names([expression.in_file(branches)], of_file) <= available or not sample.is_data:
                 check_names([expression], variables, available, path, refused)
                 columns[column] = expression
+        targets = self._targets_of(name, branches, path, refused)
         plan = SamplePlan(
-            self.features, cuts, weight, columns, domains, (), variables, self.collections, self.regions
+            self.features, cuts, weight, columns, domains, (), variables, self.collections, self.regions, targets
         ).in_file(branches)
         names = needed_names([*plan.expressions, *self.stitched_to(name).values()], plan.variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
@@ -198,6 +226,22 @@ class ReadingPlan:
                 f"{PHYSICAL!r} is the weight then."
             )
         return replace(plan, branches=tuple(sorted(names - {PHYSICAL})))
+
+    def _targets_of(
+        self, name: str, branches: Collection[str], path: str, refused: Mapping[str, str] | None
+    ) -> dict[str, TargetPlan]:
+        """Return the numbers that models predict and that a sample has; one that a model is trained on must have it."""
+        targets, variables = {}, self.variables_of(name)
+        for column, target in self.targets.items():
+            required = name in self.spec.numbers[column].samples
+            if self.spec.samples[name].is_data:
+                continue
+            of_file = {variable: value.in_file(branches) for variable, value in variables.items()}
+            needed = needed_names(target.in_file(branches).expressions, of_file)
+            if required or needed <= {*branches, PHYSICAL}:
+                check_names(target.expressions, variables, {*branches, PHYSICAL}, path, refused)
+                targets[column] = replace(target, required=required)
+        return targets
 
     def _varied_weights(self, name: str) -> dict[str, Expression]:
         """Return the factors on the weights of a sample that weight variations give, by `variation:<name>`."""
@@ -286,7 +330,9 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
             for name, section in spec.collections.items()
         },
         regions=tuple(_region_plan(region) for region in spec.regions.values()),
+        targets={column: _target_plan(model.name, model.regression) for column, model in spec.numbers.items()},
     )
+    _refuse_copies(plan)
     for cover in (cover for group in plan.stitched.values() for cover in group.values() if cover.guards):
         raise ExpressionError(
             f"{cover.what} ({cover.text}): has() cannot be used here: what a sample covers is the same for all files."
@@ -295,6 +341,31 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
         every = plan.variables_of(name)
         needed_names(every.values(), every)
     return plan
+
+
+def _target_plan(model: str, section: RegressionConfig) -> TargetPlan:
+    where = f"models.{model}.regress"
+    selection = None if section.selection is None else parse(section.selection, f"{where}.selection")
+    return TargetPlan(parse(section.target, f"{where}.target"), selection)
+
+
+def _refuse_copies(plan: ReadingPlan) -> None:
+    """Raise ConfigError for a feature that is, under another name, what a model predicts."""
+    for target in plan.targets.values():
+        meant = _meaning(target.value, plan.variables)
+        for feature in plan.features:
+            if _meaning(feature, plan.variables) == meant:
+                raise ConfigError(
+                    f"{target.value.what}: {target.value.text!r} is the feature {feature.text!r}: the model would only "
+                    "copy it; remove it from `features`."
+                )
+
+
+def _meaning(expression: Expression, variables: Mapping[str, Expression]) -> str:
+    """Return the tree of an expression as text, where a variable that is the whole expression is what it stands for."""
+    while isinstance(expression.tree, ast.Name) and expression.tree.id in variables:
+        expression = variables[expression.tree.id]
+    return ast.dump(expression.tree)
 
 
 def _region_plan(region: RegionSpec) -> RegionPlan:

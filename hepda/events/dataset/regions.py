@@ -109,7 +109,7 @@ def read_region_columns(spec: DatasetSpec, table: FeatureTable, report: Report) 
             needed = [*original.cuts, *weights, *plan.stitched_to(sample).values(), *of_regions]
             # `physical` is computed from the weight, not read.
             branches = tuple(sorted(needed_names(needed, original.variables) & set(original.branches)))
-            lean = replace(original, features=(), columns={}, domains={}, branches=branches)
+            lean = replace(original, features=(), columns={}, domains={}, targets={}, branches=branches)
             files.append(replace(file, plan=lean))
         rows = np.flatnonzero(table.of_samples([sample]))
         read = read_rows(spec, plan, sample, files, report).rows

@@ -96,7 +96,14 @@ def read_factors(
             replace(
                 file,
                 plan=replace(
-                    original, features=(), columns=of_file, domains={}, branches=branches, collections={}, regions=()
+                    original,
+                    features=(),
+                    columns=of_file,
+                    domains={},
+                    branches=branches,
+                    collections={},
+                    regions=(),
+                    targets={},
                 ),
             )
         )

@@ -84,6 +84,11 @@ class EvaluationSpec:
     classes: Classes = field(default_factory=Classes)
 
     @property
+    def classifiers(self) -> dict[str, ModelSpec]:
+        """Return the models that predict classes by a score; the others predict a number."""
+        return {name: model for name, model in self.models.items() if model.predicts == "class"}
+
+    @property
     def compared_class(self) -> ClassName:
         """Return the class whose events are compared between domains."""
         return self.settings.bias.class_ if self.settings.bias is not None else "background"

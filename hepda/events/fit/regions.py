@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Outputs:
     """What a model says about events: its score [n] in [0, 1], and its other outputs [n] by name.
 
     classes: those whose probabilities are among the outputs as p_<class>, in the order of the softmax; signals: those
-    of them that are signal.
+    of them that are signal; numbers: outputs that are predictions of other models, which predict a number.
     """
 
     model: str
@@ -37,9 +37,10 @@ class Outputs:
     further: Mapping[str, Array]
     classes: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model: ModelSpec, columns: Mapping[str, Array]) -> Outputs:
+    def of(cls, model: ModelSpec, columns: Mapping[str, Array], numbers: Iterable[str] = ()) -> Outputs:
         """Return the outputs of a model from the columns of scores.parquet.
 
         A model with one score has the probabilities of both classes of an analysis of two.
@@ -47,8 +48,15 @@ class Outputs:
         Args:
             model: the model.
             columns: scores by column, `m` and `m.<output>` for a model `m`.
+            numbers: models whose predictions are the variables of regions.
 
         """
+        own = cls._of_model(model, columns)
+        predictions = {name: columns[name] for name in numbers}
+        return replace(own, further={**own.further, **predictions}, numbers=tuple(predictions))
+
+    @classmethod
+    def _of_model(cls, model: ModelSpec, columns: Mapping[str, Array]) -> Outputs:
         score = columns[model.name]
         signals = model.grouping.signal
         if model.classes:
@@ -136,7 +144,7 @@ def edges_of(region: RegionSpec, outputs: Outputs, value: Array, label: Array, w
     if not isinstance(region.bins, int):
         return np.asarray(region.bins, dtype=np.float64)
     falling = {f"p_{name}" for name in outputs.classes if name not in outputs.signals}
-    rises = region.is_output and region.variable not in falling
+    rises = region.is_output and region.variable not in (*falling, *outputs.numbers)
     if region.role == "signal" and rises:
         return automatic_edges(value, label, weight, max_bins=region.bins, min_n_eff=region.min_n_eff)
     return shared_edges(value[label == 0], weight[label == 0], max_bins=region.bins, min_n_eff=region.min_n_eff)

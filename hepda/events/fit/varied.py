@@ -60,8 +60,9 @@ def read(
         key, factors = read_factors(spec, reading.sample, report)
         return Varied(reading, key=key, factors=factors)
     table = read_varied(spec, reading, report)
-    columns = score_table(models.values(), folder, table)
-    outputs = {(name, 0.0): Outputs.of(model, columns) for name, model in models.items()}
+    numbers = spec.region_predictions
+    columns = score_table([*models.values(), *numbers.values()], folder, table)
+    outputs = {(name, 0.0): Outputs.of(model, columns, numbers) for name, model in models.items()}
     outputs |= outputs_at_values(spec, models, folder, table)
     return Varied(reading, {at: _by_region(spec, table, output) for at, output in outputs.items()})
 
@@ -78,10 +79,17 @@ def outputs_at_values(
         table: the events.
 
     """
+    values = {name: values_of(model, spec.systematics) for name, model in models.items()}
+    if not any(values.values()):
+        return {}
+    numbers = spec.region_predictions
+    predictions = score_table(numbers.values(), folder, table)
     return {
-        (name, value): Outputs.of(model, score_table([model], folder, table, value))
-        for name, model in models.items()
-        for value in values_of(model, spec.systematics)
+        (name, value): Outputs.of(
+            models[name], predictions | score_table([models[name]], folder, table, value), numbers
+        )
+        for name, of_model in values.items()
+        for value in of_model
     }
 
 

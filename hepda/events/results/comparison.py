@@ -53,8 +53,9 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
 def changes_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:
     """Return by how much the numbers of each model differ from those of the model of the same name in the first run."""
     first = runs[0]
-    pairs = [(model, run) for model in first.metrics.models for run in runs[1:] if model in run.metrics.models]
-    columns = _changes(first.metrics.models.values())
+    of_first = first.metrics.classifiers
+    pairs = [(model, run) for model in of_first for run in runs[1:] if model in run.metrics.classifiers]
+    columns = _changes(of_first.values())
     rows = []
     for model, run in pairs:
         cells = []
@@ -117,7 +118,7 @@ def fits_over_seeds(runs: Sequence[FinishedRun[EventMetrics]]) -> list[FitFile]:
 
 def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPanel]]:
     """Return rows of panels: separation by domain and by class, KS and shift and its parts by pair of domains."""
-    models = {(name, run.name): model for run in runs for name, model in run.metrics.models.items()}
+    models = {(name, run.name): model for run in runs for name, model in run.metrics.classifiers.items()}
     pairs = keys_of(model.bias for model in models.values())
     bias = {pair: {place: m.bias[pair] for place, m in models.items() if pair in m.bias} for pair in pairs}
     entries_of = [entry for by_place in bias.values() for entry in by_place.values()]
@@ -128,7 +129,22 @@ def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPan
         [_ks_panel(pair, entries) for pair, entries in bias.items()],
         [_shift_panel(pair, entries, point) for pair, entries in bias.items() if point],
         *(_part_panels(models, pair, point) for pair in bias if point),
+        _number_panels(runs),
     ]
+
+
+def _number_panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[ComparisonPanel]:
+    """Return bias and resolution of the models that predict a number in their first domain, a panel for each target."""
+    entries = {(name, run.name): entry for run in runs for name, entry in run.metrics.regressions.items()}
+    panels = []
+    for target in dict.fromkeys(entry.name for entry in entries.values()):
+        of_target = {place: entry.domains for place, entry in entries.items() if entry.name == target and entry.domains}
+        for key in ("bias", "resolution"):
+            values = {place: next(iter(domains.values())).quantity(key) for place, domains in of_target.items()}
+            panels.append(
+                _panel(f"{key.capitalize()} of {target}", values, {}, **({"line": 0.0} if key == "bias" else {}))
+            )
+    return panels
 
 
 def _auc_panel(domain: str, models: Mapping[Place, EventModel]) -> ComparisonPanel:

@@ -31,6 +31,7 @@ from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
 from hepda.events.results.per_model import ModelNumbers, bias_numbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
+from hepda.events.results.regression.numbers import regression_numbers
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import (
     FeatureImportance,
@@ -42,6 +43,7 @@ from hepda.results.evaluation import (
     RocBand,
     ShiftRatio,
 )
+from hepda.results.regression import RegressionNumbers
 from hepda.runtime.pool import Send, open_pool
 from hepda.timing import timed
 
@@ -60,7 +62,8 @@ class Numbers:
     source: str  # the nominal domain
     baseline: str = ""  # the model with which the others are compared
     rocs: dict[str, dict[str, tuple[Roc, RocBand]]] = field(default_factory=dict)  # by domain and model
-    models: dict[str, ModelNumbers] = field(default_factory=dict)
+    models: dict[str, ModelNumbers] = field(default_factory=dict)  # those that predict classes
+    regressions: dict[str, RegressionNumbers] = field(default_factory=dict)  # and those that predict a number
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
     importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
     separations: tuple[InputSeparation, ...] = ()  # of signal and background by each input alone, in the source
@@ -78,7 +81,9 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """The input of the evaluation: the score [n] of each model, and the files of networks with an embedding."""
+    """The input of the evaluation: the score [n] of each model that predicts classes, and the files of networks with an
+    embedding.
+    """
 
     spec: EvaluationSpec
     table: FeatureTable
@@ -88,6 +93,7 @@ class EvaluationInput:
     outputs: Mapping[str, Array] = field(
         default_factory=dict
     )  # by model of several classes: probabilities [n, classes]
+    predictions: Mapping[str, Array] = field(default_factory=dict)  # [n] by model that predicts a number
 
     @property
     def others(self) -> list[str]:
@@ -126,6 +132,7 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
     )
     by_part = dict(zip(parts, results, strict=True))
     numbers.models = {model: by_part["model", model, ""] for model in evaluated.scores}
+    numbers.regressions = {model: by_part["regression", model, ""] for model in evaluated.predictions}
     for (kind, model, domain), result in by_part.items():
         if kind == "roc":
             numbers.rocs[domain] = result
@@ -152,6 +159,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
+    "regression": "predicted numbers",
     "inputs": "separation by inputs", "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
@@ -161,10 +169,13 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     """Return the parts of the evaluation, the longest first, so that no process waits long for the last one."""
     parts: list[Part] = []
     if evaluated.spec.settings.probes:
-        parts += [("probe", model, other) for other in evaluated.others for model in evaluated.networks]
+        networks = [model for model in evaluated.networks if model in evaluated.scores]
+        parts += [("probe", model, other) for other in evaluated.others for model in networks]
         parts += [("importance", "", other) for other in evaluated.others]
-    parts += [("bias", "", other) for other in evaluated.others]
+    if evaluated.scores:
+        parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
+    parts += [("regression", model, "") for model in evaluated.predictions]
     parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:
         parts += [("classes", model, "") for model in evaluated.scores]
@@ -173,7 +184,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     if evaluated.spec.settings.probes:
         without_network = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
         parts += [("probe", model, other) for other in evaluated.others for model in without_network]
-    return parts + [("roc", "", domain) for domain in labelled]
+    return parts + [("roc", "", domain) for domain in labelled if evaluated.scores]
 
 
 def _compute(evaluated: EvaluationInput, part: Part, send: Send) -> Any:
@@ -191,6 +202,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = model_numbers(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
+    elif kind == "regression":
+        result = regression_numbers(evaluated, model)
     elif kind == "bias":
         result = bias_numbers(evaluated, domain)
     elif kind == "inputs":
@@ -229,9 +242,9 @@ def _rocs(evaluated: EvaluationInput, domain: str) -> dict[str, tuple[Roc, RocBa
 
 
 def _reference(evaluated: EvaluationInput) -> str:
-    """Return the baseline model, or the first model with scores if the baseline has none."""
+    """Return the baseline model, or the first model with scores if the baseline has none; "" without any score."""
     baseline = evaluated.spec.baseline
-    return baseline if baseline in evaluated.scores else next(iter(evaluated.scores))
+    return baseline if baseline in evaluated.scores else next(iter(evaluated.scores), "")
 
 
 def _ratios(evaluated: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:

@@ -56,10 +56,11 @@ class FigureData:
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]  # by model: columns of each training
     best_epochs: Mapping[str, Sequence[int]]
     outputs: Mapping[str, Array] = field(default_factory=dict)  # by model of several classes: [n, classes]
+    predictions: Mapping[str, Array] = field(default_factory=dict)  # [n] by model that predicts a number
 
     @property
     def models(self) -> list[str]:
-        """Return all models in the order of the config, which is the order of colours."""
+        """Return all models that predict classes, in the order of the config, which is the order of colours."""
         return list(self.scores)
 
     @property
@@ -78,7 +79,8 @@ class FigureData:
     @property
     def other_domains(self) -> list[str]:
         """Return every simulated domain except the source, compared or not."""
-        return [name for name in (*self.numbers.rocs, *self.numbers.missing_class) if name != self.source]
+        known = (*self.numbers.priors, *self.numbers.missing_class)  # with both classes, or with one
+        return [name for name in known if name != self.source]
 
     @property
     def has_data(self) -> bool:

@@ -198,6 +198,8 @@ def _flatness_warnings(numbers: Numbers) -> list[str]:
     Only dependences above the limit CVM_LIMIT are considered, and only increases by more than 10 %.
     """
     lines = []
+    if not numbers.models:
+        return []
     of_baseline = numbers.models[numbers.baseline].flatness
     for model, of_model in numbers.models.items():
         for variable, by_class in of_model.flatness.items():

@@ -12,6 +12,7 @@ from hepda.events.results.class_numbers import classes_of
 from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers
+from hepda.events.results.regression.entries import entry_of
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
@@ -227,6 +228,8 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
 
 def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: dict[str, Any]) -> EventModel:
     """Return models.<model> of metrics.json."""
+    if model in numbers.regressions:
+        return _number_metrics(spec, numbers, model, training)
     model_numbers = numbers.models[model]
     pairs = {other: f"{numbers.source}:{other}" for other in (*model_numbers.bias, *numbers.excluded)}
     bias = {other: bias_of(result) for other, result in model_numbers.bias.items()}
@@ -264,8 +267,26 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
+        **_training(training),
+    }
+    return EventModel.from_json(plain(entry))
+
+
+def _training(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys `training` and those of reweightings."""
+    return {
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
+    }
+
+
+def _number_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: Mapping[str, Any]) -> EventModel:
+    """Return models.<model> of a model that predicts a number."""
+    about = spec.models[model]
+    entry = {
+        "setup": setup_of(about),
+        "regression": entry_of(about, numbers.regressions[model], numbers.source),
+        **_training(training),
     }
     return EventModel.from_json(plain(entry))
 

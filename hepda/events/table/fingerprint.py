@@ -61,6 +61,8 @@ def table_identity(spec: DatasetSpec) -> str:
 def _model_identity(section: ModelConfig) -> Any:
     """Return the part of a model's section on which the columns of its domain loss depend."""
     identity = _plain(section, _SECTION_FREE)
+    if identity.pop("regress", None) is not None and section.regress is not None:
+        identity["regress"] = [section.regress.target, section.regress.selection]
     for key in _DOMAIN_FREE:
         (identity.get("domain") or {}).pop(key, None)
     return identity

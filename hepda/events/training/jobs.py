@@ -182,7 +182,8 @@ def build_network(
 ) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
 
-    The class head has one logit, or one for each of several classes (softmax).
+    The class head has one logit, or one for each of several classes (softmax); that of a number has the number, of
+    which the network keeps mean and width in training.
 
     Args:
         inputs: number of flat inputs, or a function that makes the encoder.
@@ -215,15 +216,25 @@ def build_network(
             encoder = layers(inputs, section.encoder)
         else:
             raise TypeError("a set encoder is made by objects.set_encoder")
-        logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
-        heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
+        logits, loss = _outputs_and_loss(model)
+        module, number = layers(width, section.class_head, logits), model.predicts == "number"
+        heads = [Head(model.head, module, loss=loss, weight=model.head, standardise=number)]
         terms: list[Term] = []
         if section.domain is not None:
-            masks = tuple(classes or CLASSES)
-            comparison = Comparison(width, len(masks), rows=ADVERSARY, weight=ADVERSARY, masks=masks)
+            masks = () if number else tuple(classes or CLASSES)
+            comparison = Comparison(
+                width, max(1, len(masks)), main=model.head, rows=ADVERSARY, weight=ADVERSARY, masks=masks
+            )
             more, terms = build(section.domain.methods(), comparison_of(model, comparison))
             heads += more
     return Network(encoder, heads, terms=terms, metadata=metadata)
+
+
+def _outputs_and_loss(model: ModelSpec) -> tuple[int, str]:
+    """Return the number of outputs of the head of a network, and its loss."""
+    if model.predicts == "number":
+        return 1, "regression" if model.regression.loss == "squared" else "absolute"
+    return (len(model.classes), "multiclass") if model.classes else (1, "binary")
 
 
 def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> TrainingOutput:
@@ -257,7 +268,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)
     with timed("scores"):
-        score = network.predict(model_features(job.spec, table, rows=unseen), head="class")
+        score = network.predict(model_features(job.spec, table, rows=unseen), head=job.spec.head)
     about = {
         **history.about(),
         "alarms": [*history.warnings, *factors.warnings],
@@ -291,9 +302,10 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     factors = factors_of(job, table)
     with timed("rows"):
         parts = bdt_part(job.spec, table, job.fold, factors)
-    train, validation = (TrainingEvents(*part) for part in parts)
+    loss = "classes" if job.spec.predicts == "class" else job.spec.regression.loss
+    train, validation = (TrainingEvents(*part, loss=loss) for part in parts)
     used = len(train.label) + len(validation.label)
-    available = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
+    available = int((job.spec.has_target(table) & (table.fold != job.fold)).sum())
     part = [f"trained on {used} of {available} events, chosen by hash (`events`)"] if used < available else []
     start = time.perf_counter()
     with timed("trees"):

@@ -36,7 +36,8 @@ def score_columns(model: ModelSpec, scores: NDArray[np.floating]) -> dict[str, F
 
     Args:
         model: the model.
-        scores: what its trainings predict: P(signal) [n], or the probabilities of `model.classes` [n, classes].
+        scores: what its trainings predict: P(signal) [n], the probabilities of `model.classes` [n, classes], or numbers
+            [n].
 
     Raises:
         DataError: a discriminant is not a finite number, or the score is not within 0 and 1, for some events.

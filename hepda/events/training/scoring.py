@@ -59,7 +59,7 @@ def rescore(
     fold: int,
     member: int | None = None,
 ) -> Scores:
-    """Return the score [n] in [0, 1] of all events of a table by the trainings of one fold.
+    """Return the score [n] of all events of a table by the trainings of one fold: in [0, 1], or a number in its units.
 
     The folds of the events do not matter.
 
@@ -88,7 +88,8 @@ def fold_score(
 ) -> NDArray[Any]:
     """Return the mean prediction over the members of an ensemble, or that of one member.
 
-    It is P(signal) [n], or the probabilities of the classes [n, classes] of a model of several classes.
+    It is P(signal) [n], or the probabilities of the classes [n, classes] of a model of several classes, or the number
+    [n] that the model predicts, in its units.
 
     Args:
         model: the model.
@@ -126,7 +127,7 @@ def fold_score(
             _check_metadata(path, network.metadata, table, model)
             if getattr(network.encoder, "inputs", None) != features.shape[1]:
                 raise SourceError(f"{path} does not read the {features.shape[1]} features of the events; train again.")
-            parts.append(network.predict(features, head="class"))
+            parts.append(network.predict(features, head=model.head))
     return np.asarray(np.mean(parts, axis=0))
 
 
@@ -157,6 +158,12 @@ def check_inputs(path: Path, about: Mapping[str, Any], names: Sequence[str], mod
         now = model.reads.get("categories", {})
         raise ConfigError(
             f"{path} takes as categories {categories or 'none'}; the analysis file gives {now or 'none'}."
+        )
+
+    predicts, now = about.get("predicts", ""), model.reads.get("predicts", "")
+    if predicts != now:
+        raise ConfigError(
+            f"{path} predicts {predicts or 'classes'}; the analysis file gives {now or 'classes'}. Train again."
         )
 
 

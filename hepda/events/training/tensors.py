@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hepda.adversarial.data.batches import DomainRows, as_tensor
 from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import RowSubset
-from hepda.adversarial.data.weights import class_weights, negative_weights
+from hepda.adversarial.data.weights import class_weights, mean_one, negative_weights
 from hepda.baselines.inputs import Features, StoredFeatures
 from hepda.config import BdtConfig
 from hepda.config.events.model_checks import methods_of
@@ -181,12 +181,9 @@ def network_part(
     number = np.float32 if mapped else np.float64  # type of the weights; float32 halves the memory of a large table
 
     def source_rows(index: Index) -> DomainRows:
-        in_class = table.of_samples(model.samples, index)
         label_of_event = model.label_of(table, index)
-        label = np.where(in_class, label_of_event, -1)
-        weight = negative_weights(table.weight[index], model.negative_weights).weight
-        weight = weight if factors.task is None else weight * factors.task[index]
-        weights = {"class": class_weights(label, weight).astype(number, copy=False)}
+        target, weight = _task(model, table, index, factors)
+        weights = {model.head: weight.astype(number, copy=False)}
         masks = {}
         if domain is not None:
             side, other, in_domain_loss = _domain_columns(model, table, index)
@@ -195,7 +192,7 @@ def network_part(
             weights[ADVERSARY] = other.astype(number, copy=False)
             masks = {ADVERSARY: of_source} | {name: of_source & (label_of_event == n) for name, n in by_class.items()}
             masks |= {name: of_source & mask for name, mask in masks_of(model, class_of(table, index)).items()}
-        targets = {"class": np.maximum(label, 0).astype(np.float32)} | domain_targets(model, len(index))
+        targets = {model.head: target} | domain_targets(model, len(index))
         features = training_features(model, table, index)
         return DomainRows(features, targets=targets, weights=weights, masks=masks)
 
@@ -231,6 +228,23 @@ def network_part(
     )
 
 
+def _task(
+    model: ModelSpec, table: FeatureTable, index: Index, factors: TrainingFactors
+) -> tuple[NDArray[np.float32] | Array, Array]:
+    """Return what a model learns of rows of its source, [n], and the weights [n]: 0 for rows that it does not learn of.
+
+    Classes have equal sums of weights. A number is learnt of the physical mixture of the samples, in its units.
+    """
+    known = model.has_target(table, index)
+    weight = negative_weights(table.weight[index], model.negative_weights).weight
+    weight = weight if factors.task is None else weight * factors.task[index]
+    if model.predicts == "number":
+        target = np.where(known, table.columns[model.target_column][index], 0.0)
+        return target, mean_one(np.where(known, weight, 0.0))
+    label = np.where(known, model.label_of(table, index), -1)
+    return np.maximum(label, 0).astype(np.float32), class_weights(label, weight)
+
+
 def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Index, Index, Index]:
     """Return the ascending row numbers of source and target for training and validation.
 
@@ -240,7 +254,7 @@ def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Ind
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
         side, _, in_domain_loss = _domain_columns(model, table, block)
-        source = table.of_samples(model.samples, block) | (side == 0)
+        source = model.has_target(table, block) | (side == 0)
         target = (side >= 1) & in_domain_loss
         trainable, validation = table.fold[block] != fold, table.validation[block]
         masks = (source & ~validation, source & validation, target & ~validation, target & validation)
@@ -269,8 +283,10 @@ def _domain_columns(
 
 def bdt_part(
     model: ModelSpec, table: FeatureTable, fold: int, factors: TrainingFactors | None = None
-) -> tuple[tuple[Features, NDArray[np.int8], Array], ...]:
+) -> tuple[tuple[Features, NDArray[np.int8] | Array, Array], ...]:
     """Return (features, label, weight) for training and for validation of the trees `model` of fold `fold`.
+
+    The label is that of the class, or the number that the model predicts.
 
     All events are used, or as many as the key `events` of the trees sets; these are chosen by hash. The features of a
     large table (LARGE) stay on the disk.
@@ -283,18 +299,17 @@ def bdt_part(
 
     """
     factors = training_factors(model, table, fold) if factors is None else factors
-    in_class = table.of_samples(model.samples) & ~held_out(table, fold)
+    in_class = model.has_target(table) & ~held_out(table, fold)
     section = model.section
     most, available = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
     if most is not None and available > most:
         in_class &= is_chosen(table.key, most / available)
-    parts: list[tuple[Features, NDArray[np.int8], Array]] = []
+    parts: list[tuple[Features, NDArray[np.int8] | Array, Array]] = []
     for mask in (in_class & ~table.validation, in_class & table.validation):
         index = np.flatnonzero(mask).astype(np.int32)
-        weight = negative_weights(table.weight[index], model.negative_weights).weight
-        weight = weight if factors.task is None else weight * factors.task[index]
-        label = np.asarray(model.label_of(table, index), dtype=np.int8)
+        target, weight = _task(model, table, index, factors)
+        label = target if model.predicts == "number" else np.asarray(target, dtype=np.int8)
         stored = StoredFeatures(table.features, index)
         features = stored if stays_on_disk(model, table, LARGE) else stored[:]
-        parts.append((features, label, class_weights(label, weight)))
+        parts.append((features, label, weight))
     return tuple(parts)

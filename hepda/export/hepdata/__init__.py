@@ -22,7 +22,9 @@ from hepda.runtime import figures
 
 log = logging.getLogger(__name__)
 
-_FITS, _SCORES, _TRAININGS = (f"hepda.export.hepdata.of_{name}" for name in ("fits", "scores", "trainings"))
+_FITS, _SCORES, _REGRESSIONS, _TRAININGS = (
+    f"hepda.export.hepdata.of_{name}" for name in ("fits", "scores", "regressions", "trainings")
+)
 CONVERTERS = {
     "hepda.plotting.fit.regions:region_figure": f"{_FITS}:region",
     "hepda.plotting.fit.regions:summary_figure": f"{_FITS}:summary",
@@ -53,6 +55,8 @@ CONVERTERS = {
     "hepda.plotting.scores.decomposition:decomposition_figure": f"{_SCORES}:decomposition",
     "hepda.plotting.scores.decomposition:process_figure": f"{_SCORES}:process_parts",
     "hepda.plotting.scores.decomposition:bins_figure": f"{_SCORES}:binned_parts",
+    "hepda.plotting.scores.regression:response_figure": f"{_REGRESSIONS}:response",
+    "hepda.plotting.scores.regression:resolution_figure": f"{_REGRESSIONS}:resolution",
     "hepda.plotting.training:training_figure": f"{_TRAININGS}:training",
     "hepda.plotting.images:accuracy_figure": f"{_TRAININGS}:accuracy",
     "hepda.plotting.images:confusion_figure": f"{_TRAININGS}:counted",

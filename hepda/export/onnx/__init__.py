@@ -6,16 +6,18 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from hepda.errors import ConfigError, MissingExtraError, replacing
-from hepda.export.finished_run import ExportedRun
+from hepda.errors import ConfigError, MissingExtraError, nearest, replacing
+from hepda.export.finished_run import Exported, ExportedRun
 
 
-def write(run: ExportedRun, folder: Path) -> list[Path]:
+def write(run: ExportedRun, folder: Path) -> Exported:
     """Write `<model>.onnx` for each model, checked against the trained one.
 
+    A model with a part that has no form in ONNX is left out, unless it is asked for by name.
+
     Raises:
-        ConfigError: the run is not one of events, a model has a part without a form in ONNX, or a file differs from its
-            model.
+        ConfigError: the run is not one of events, no model can be written, a model that is asked for by name is unknown
+            or has a part without a form in ONNX, or a file differs from its model.
         MissingExtraError: onnx or onnxruntime is not installed.
 
     """
@@ -29,15 +31,29 @@ def write(run: ExportedRun, folder: Path) -> list[Path]:
     from hepda.export.onnx.check import check
     from hepda.export.onnx.model import exported_model, onnx_model
 
-    contents, dataset = {}, dataset_spec(config)
-    for name, spec in model_specs(config).items():
-        exported = exported_model(spec, dataset, run.folder)
-        contents[name] = onnx_model(exported).SerializeToString()
+    specs, dataset = model_specs(config), dataset_spec(config)
+    for name in run.models:
+        if name not in specs:
+            hint = nearest(name, specs) or f" There are: {', '.join(specs)}."
+            raise ConfigError(f"--models: {name!r} is no model of this run.{hint}")
+    contents: dict[str, bytes] = {}
+    left_out: dict[str, str] = {}
+    for name in run.models or tuple(specs):
+        exported = exported_model(specs[name], dataset, run.folder)
+        try:
+            contents[name] = onnx_model(exported).SerializeToString()
+        except ConfigError as reason:
+            if run.models:
+                raise
+            left_out[name] = str(reason).removeprefix(f"models.{name}: ")
+            continue
         check(exported, contents[name])
+    if not contents:
+        raise ConfigError("\n".join(f"models.{name}: {reason}" for name, reason in left_out.items()))
     folder.mkdir(parents=True)
     files = []
     for name, content in contents.items():
         files.append(folder / f"{name}.onnx")
         with replacing(files[-1], ".onnx") as temporary:
             temporary.write_bytes(content)
-    return files
+    return Exported(files, left_out)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.adversarial import Collection, Network
+from hepda.adversarial import Collection, Network, Standardize
 from hepda.baselines import bdt
 from hepda.config import BdtConfig
 from hepda.errors import ConfigError
@@ -21,7 +21,7 @@ from hepda.export.onnx.model import AVERAGE, ExportedModel
 from hepda.export.onnx.session import open_session
 
 TOLERANCE = 1e-5
-"""Of a probability: float32 adds in another order."""
+"""Of a probability, or of a number relative to its size: float32 adds in another order."""
 _ROWS = 1000
 Floats = NDArray[np.float32]
 
@@ -60,10 +60,10 @@ def check(exported: ExportedModel, content: bytes, seed: int = 1) -> float:
     """
     events = drawn_events(exported, _ROWS, seed)
     found, expected = outputs_of(content, events.inputs), expected_outputs(exported, events)
-    largest = 0.0
+    largest, unit = 0.0, _sizes(exported, events.rows)
     for name, values in expected.items():
         difference = np.abs(found[name].astype(np.float64) - values)
-        different = int(np.sum(~(difference <= TOLERANCE * np.maximum(1.0, np.abs(values)))))
+        different = int(np.sum(~(difference <= TOLERANCE * np.maximum(unit, np.abs(values)))))
         if different:
             raise ConfigError(
                 f"models.{exported.spec.name}: the output {name} of ONNX differs from the trained model for "
@@ -137,6 +137,29 @@ def expected_outputs(exported: ExportedModel, events: DrawnEvents) -> dict[str, 
     return outputs
 
 
+def _sizes(exported: ExportedModel, rows: Floats) -> NDArray[np.float64]:
+    """Return what an output [n] is compared with: 1 for a probability.
+
+    A number is a sum of terms as large as the width of its target times the largest feature in its own widths: where
+    large terms cancel, their rounding is what is left.
+    """
+    spec, sizes = exported.spec, np.ones(len(rows))
+    if spec.predicts == "class" or isinstance(spec.section, BdtConfig):
+        return sizes
+    for number in range(spec.folds):
+        network = Network.load(exported.folder / f"fold{number}-member0.safetensors")
+        scale = network.target_scale(network.main)
+        largest = np.ones(len(rows))
+        for part in network.modules():
+            if isinstance(part, Standardize) and 0 < len(part.mean) <= rows.shape[1]:
+                features = rows[:, -len(part.mean) :].astype(np.float64)  # of a model of sets, the last are flat
+                widths = np.abs((features - part.mean.numpy()) * part.scale.numpy())
+                largest = np.maximum(largest, widths.max(axis=1))
+        if scale is not None:
+            sizes = np.maximum(sizes, float(scale.width) * largest)
+    return sizes
+
+
 def _prediction(exported: ExportedModel, features: Floats, fold: int) -> NDArray[np.float64]:
     """Return the mean over the members of a fold."""
     spec, parts = exported.spec, []
@@ -147,6 +170,6 @@ def _prediction(exported: ExportedModel, features: Floats, fold: int) -> NDArray
         if isinstance(spec.section, BdtConfig):
             parts.append(bdt.load(exported.folder, stem)[0].predict(features))
         else:
-            parts.append(Network.load(exported.folder / f"{stem}.safetensors").predict(features, head="class"))
+            parts.append(Network.load(exported.folder / f"{stem}.safetensors").predict(features, head=spec.head))
     mean: NDArray[np.float64] = np.mean(np.asarray(parts, dtype=np.float64), axis=0)
     return mean

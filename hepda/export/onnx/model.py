@@ -3,7 +3,8 @@
 Inputs are the features by name, float32 [n], in the recorded order, NaN where one is missing, and the numbers that
 identify an event, int64 [n]. A model of sets has its collections before them, float32 [n, objects, features], and the
 number of objects of each, int64 [n]. An event that a training saw belongs to a fold, which follows from its key; it is
-scored by the trainings that did not see it. The outputs `score`, `p_<class>` and the discriminants are those;
+scored by the trainings that did not see it. The outputs `score`, `p_<class>` and the discriminants are those, or
+`prediction`, in the units of its target, of a model that predicts a number;
 `average_...` are the averages over all folds, for events that no training saw; `by_fold` has the predictions of every
 fold. A runtime computes only the outputs that it is asked for.
 """
@@ -37,7 +38,7 @@ from hepda.export.onnx.trees import trees
 AVERAGE = "average_"
 """Before the name of an output: the average over all folds."""
 BY_FOLD = "by_fold"
-"""Output [n, folds, k]: P(signal) (k = 1), or the probability of each class, by each fold's trainings."""
+"""Output [n, folds, k]: P(signal) or a number (k = 1), or the probability of each class, by each fold's trainings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,11 @@ class ExportedModel:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Return the names of the outputs of a fold: `score`, then the probabilities and discriminants."""
+        """Return the names of the outputs of a fold: `score`, then the probabilities and discriminants; or
+        `prediction`, of a model that predicts a number.
+        """
         further = [column.removeprefix(f"{self.spec.name}.") for column in self.spec.columns[1:]]
-        return ("score", *further)
+        return (self.spec.branch, *further)
 
 
 def exported_model(spec: ModelSpec, dataset: DatasetSpec, run: Path) -> ExportedModel:
@@ -146,7 +149,7 @@ def _columns(graph: OnnxGraph, exported: ExportedModel, probability: str) -> Map
     """Return the outputs [n] by name."""
     spec = exported.spec
     if not spec.classes:
-        return {"score": graph.of_column(probability, 0)}
+        return {spec.branch: graph.of_column(probability, 0)}
     further = {f"p_{name}": graph.of_column(probability, number) for number, name in enumerate(spec.classes)}
     known = dict(further)
     for name, text in spec.discriminants.items():
@@ -167,6 +170,11 @@ def checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _number(spec: ModelSpec) -> dict[str, str]:
+    """Return what the metadata say of a number that a model predicts."""
+    return {"target": json.dumps(spec.regression.target), "unit": json.dumps(spec.regression.unit or "")}
+
+
 def _about(exported: ExportedModel) -> dict[str, str]:
     spec = exported.spec
     return {
@@ -180,6 +188,7 @@ def _about(exported: ExportedModel) -> dict[str, str]:
         "networks_per_fold": json.dumps(spec.members),
         "classes": json.dumps(list(spec.classes)),
         "outputs": json.dumps(list(exported.outputs)),
+        **({} if spec.predicts == "class" else _number(spec)),
         "opset": json.dumps(OPSET),
         "trainings": checksum(exported.folder),
         "fold_rule": "splitmix64 of the key: k = 0, then k = mix(k ^ mix(part)) for each part; fold = k mod folds",

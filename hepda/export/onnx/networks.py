@@ -1,4 +1,4 @@
-"""A trained network as ONNX: input scaling, layers, and the sigmoid or softmax."""
+"""A trained network as ONNX: input scaling, layers, and the sigmoid, the softmax, or the units of a number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hepda.export.onnx.sets import Events, encoded
 
 
 def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
-    """Return the probabilities [n, 1] of signal, or [n, classes].
+    """Return the probabilities [n, 1] of signal, or [n, classes], or a number [n, 1] in the units of its target.
 
     Args:
         graph: the graph.
@@ -24,7 +24,7 @@ def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
         ConfigError: the network has a part that has no form in ONNX here.
 
     """
-    encoder, head = trained.encoder, trained.heads["class"]
+    encoder, head = trained.encoder, trained.main
     if isinstance(encoder, DeepSets | SetTransformer):
         features = encoded(graph, inputs, encoder)
     elif isinstance(encoder, CategoricalEncoder):
@@ -34,6 +34,9 @@ def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
     else:
         raise ConfigError(f"a network with an encoder of the kind {type(encoder).__name__} cannot be written as ONNX")
     raw = mlp(graph, features, head.module)
+    if (scale := trained.target_scale(head)) is not None:
+        width, mean = graph.constant(array(scale.width)), graph.constant(array(scale.mean))
+        return graph.add("Add", graph.add("Mul", raw, width), mean)
     return graph.add("Sigmoid", raw) if head.loss == "binary" else graph.add("Softmax", raw, axis=1)
 
 

@@ -36,7 +36,10 @@ def check_files(models: Iterable[ExportedModel], folder: Path, run: Path) -> Non
     for exported in models:
         path = exported_file(folder, exported.spec.name)
         if not path.is_file():
-            raise ConfigError(f"--runtime onnx: there is no {path}; {command} writes it.")
+            raise ConfigError(
+                f"--runtime onnx: there is no {path}; {command} writes it, unless the model has no form in ONNX: then "
+                "leave --runtime out."
+            )
         about = _session(path).get_modelmeta().custom_metadata_map
         if about.get("trainings") != checksum(exported.folder):
             raise ConfigError(

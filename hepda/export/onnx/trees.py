@@ -9,7 +9,7 @@ from hepda.export.onnx.graph import TREES_DOMAIN, OnnxGraph
 
 
 def trees(graph: OnnxGraph, features: str, forest: Forest) -> str:
-    """Return the probabilities [n, 1] of signal, or [n, classes], of features [n, f]."""
+    """Return the probabilities [n, 1] of signal, or [n, classes], or the numbers [n, 1], of features [n, f]."""
     sizes = [len(tree.left) for tree in forest.trees]
     tree_of = np.repeat(np.arange(len(sizes)), sizes)
     node_of = np.concatenate([np.arange(size) for size in sizes])
@@ -36,4 +36,6 @@ def trees(graph: OnnxGraph, features: str, forest: Forest) -> str:
         target_ids=output_of[leaf].tolist(),
         target_weights=joined(forest.trees, "value")[leaf].astype(np.float32).tolist(),
     )
+    if not forest.of_classes:
+        return raw
     return graph.add("Sigmoid", raw) if len(forest.start) == 1 else graph.add("Softmax", raw, axis=1)

@@ -10,6 +10,7 @@ FIGURES = {
     "inputs": "hepda.events.results.figures.inputs:input_drawings",
     "separation": "hepda.events.results.figures.separation:separation_drawings",
     "classes": "hepda.events.results.figures.classes:class_drawings",
+    "regression": "hepda.events.results.figures.regression:regression_drawings",
     "bias": "hepda.events.results.figures.bias:bias_drawings",
     "decomposition": "hepda.events.results.figures.decomposition:decomposition_drawings",
     "scores": "hepda.events.results.figures.scores:score_drawings",

@@ -13,7 +13,7 @@ from hepda.report.drawing import Drawing
 def bias_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield efficiency shifts, KS distances and the trade-off."""
     models = run.numbers.models
-    for other in run.compared_domains:
+    for other in run.compared_domains if models else ():
         curves = {model: models[model].shift_curve[other] for model in run.models}
         name = models[run.models[0]].bias[other].class_name
         yield Drawing(
@@ -26,6 +26,7 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
             first=True,
         )  # fmt: skip
     distances = {other: {model: models[model].bias[other] for model in run.models} for other in run.compared_domains}
+    distances = distances if run.models else {}
     if distances:
         yield Drawing(
             "domains", "ks", "KS distance of the background score",

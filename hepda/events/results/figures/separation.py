@@ -29,7 +29,8 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
             ),
             first=domain == run.source,
         )  # fmt: skip
-    yield from _purity(run)
+    if run.models:
+        yield from _purity(run)
     for domain in run.numbers.rocs:
         curves = {m: numbers.calibration[domain] for m, numbers in run.numbers.models.items()}
         yield Drawing(
@@ -39,7 +40,8 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
                 calibration.calibration_figure, curves, label=run.label(domain), models=run.models
             ),
         )  # fmt: skip
-    yield from _efficiencies(run)
+    if run.models:
+        yield from _efficiencies(run)
 
 
 def _purity(run: FigureData) -> Iterator[Drawing]:

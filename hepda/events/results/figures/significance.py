@@ -13,6 +13,8 @@ from hepda.report.drawing import Drawing
 def significance_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield the expected significance against the cut."""
     scans = {m: numbers.scan for m, numbers in run.numbers.models.items() if numbers.scan is not None}
+    if not scans:
+        return
     other = next((m.bias_from for m in run.numbers.models.values() if m.bias_from), "")
     yield Drawing(
         "significance", "significance", "Expected significance against the cut",

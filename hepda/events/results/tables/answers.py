@@ -28,7 +28,7 @@ def answers_table(metrics: EventMetrics) -> Table:
     """
     judged = {
         name: model
-        for name, model in metrics.models.items()
+        for name, model in metrics.classifiers.items()
         if name != metrics.baseline_model and model.verdict and model.verdict.adapted and model.verdict.points
     }
     source = metrics.nominal or next(iter(metrics.pairs), "").partition(":")[0]

@@ -57,7 +57,7 @@ def class_calibration_tables(metrics: EventMetrics) -> list[Table]:
 
 
 def _entries(metrics: EventMetrics) -> dict[str, ClassesEntry]:
-    return {name: model.classes for name, model in metrics.models.items() if model.classes is not None}
+    return {name: model.classes for name, model in metrics.classifiers.items() if model.classes is not None}
 
 
 def _folded(tables: Iterable[Table], entries: Mapping[str, ClassesEntry]) -> list[Table]:

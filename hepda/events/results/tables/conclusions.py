@@ -40,11 +40,11 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
     """
     unseen = metrics.held_out
     compared = [pair for pair in metrics.pairs if pair.partition(":")[2] not in {*unseen, "data"}]
-    if not metrics.models or not compared:
+    if not metrics.classifiers or not compared:
         return []
     baseline = baseline or metrics.baseline_model
-    not_adapted = [name for name, model in metrics.models.items() if model.verdict and not model.verdict.adapted]
-    adapted = [name for name in metrics.models if name not in (baseline, *not_adapted)]
+    not_adapted = [name for name, model in metrics.classifiers.items() if model.verdict and not model.verdict.adapted]
+    adapted = [name for name in metrics.classifiers if name not in (baseline, *not_adapted)]
     paragraphs = [_paragraph(metrics, model, baseline, compared[0]) for model in adapted]
     without_verdict = [model for model in not_adapted if model != baseline]
     if without_verdict:
@@ -62,7 +62,7 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
 
 def _paragraph(metrics: EventMetrics, model: str, baseline: str, main: str) -> str:
     """Return the verdict on one model, then the numbers that it is based on."""
-    entry = metrics.models[model]
+    entry = metrics.classifiers[model]
     verdict = entry.verdict
     source, _, other = main.partition(":")
     if verdict is not None and verdict.domain:
@@ -184,7 +184,9 @@ def _per_cent(shift: Measured | None) -> str:
 
 def _ks(metrics: EventMetrics, model: str, baseline: str, pair: str) -> str:
     """Return a sentence with the KS distances of both models; "" if one of the models has none."""
-    entries = [metrics.models[name].bias.get(pair) if name in metrics.models else None for name in (model, baseline)]
+    entries = [
+        metrics.classifiers[name].bias.get(pair) if name in metrics.classifiers else None for name in (model, baseline)
+    ]
     now, before = (quantity(entry, "ks").value for entry in entries)
     null, null_of_baseline = (quantity(entry, "ks_null").value for entry in entries)
     if now is None or before is None or before <= 0:

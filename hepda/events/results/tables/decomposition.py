@@ -26,9 +26,11 @@ def decomposition_tables(metrics: EventMetrics) -> list[Table]:
     The list is empty if no pair of domains has several known processes of the compared class.
     """
     tables: list[Table] = []
-    for pair in keys_of(model.decomposition for model in metrics.models.values()):
+    for pair in keys_of(model.decomposition for model in metrics.classifiers.values()):
         entries = {
-            name: model.decomposition[pair] for name, model in metrics.models.items() if pair in model.decomposition
+            name: model.decomposition[pair]
+            for name, model in metrics.classifiers.items()
+            if pair in model.decomposition
         }
         tables += [
             _shares(pair, entries),
@@ -133,9 +135,11 @@ def decomposition_sentences(metrics: EventMetrics, point: str = "0.3") -> list[s
 
     """
     paragraphs = []
-    for pair in keys_of(model.decomposition for model in metrics.models.values()):
+    for pair in keys_of(model.decomposition for model in metrics.classifiers.values()):
         entries = {
-            name: model.decomposition[pair] for name, model in metrics.models.items() if pair in model.decomposition
+            name: model.decomposition[pair]
+            for name, model in metrics.classifiers.items()
+            if pair in model.decomposition
         }
         points = keys_of(entry.efficiency_shift for entry in entries.values())
         nearest = min(points, key=lambda key: abs(float(key) - float(point)))

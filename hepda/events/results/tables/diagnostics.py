@@ -138,7 +138,7 @@ def calibration_table(metrics: EventMetrics) -> Table:
     """Return the mean distance of the signal fraction from the score, by domain."""
     errors = {
         name: {domain: entry.expected_error for domain, entry in model.calibration.items()}
-        for name, model in metrics.models.items()
+        for name, model in metrics.classifiers.items()
     }
     note = "Mean |signal fraction − score|, both classes scaled to the same yield; 0: the score is a probability."
     return by_domain_table("Calibration", errors, note, digits=2)
@@ -149,7 +149,7 @@ def bins_table(metrics: EventMetrics) -> Table:
 
     A cell has the lowest number of effective events in a bin, and the numbers of empty and of negative bins.
     """
-    by_model = {name: model.bins for name, model in metrics.models.items() if model.bins}
+    by_model = {name: model.bins for name, model in metrics.classifiers.items() if model.bins}
     columns = [(domain, which) for domain in keys_of(by_model.values()) for which in CLASSES]
     rows = []
     for name, bins in by_model.items():
@@ -176,7 +176,7 @@ def overtraining_table(metrics: EventMetrics) -> Table:
     """Return the KS distance between training and test events, by class."""
     tests = {
         name: {which: model.overtraining.of(which) if model.overtraining else None for which in CLASSES}
-        for name, model in metrics.models.items()
+        for name, model in metrics.classifiers.items()
     }
     classes = [which for which in CLASSES if any(by_class[which] for by_class in tests.values())]
     rows = []
@@ -196,7 +196,7 @@ def overtraining_table(metrics: EventMetrics) -> Table:
 
 def flatness_table(metrics: EventMetrics) -> Table:
     """Return the dependence of the score on protected variables, by class."""
-    by_model = {name: model.flatness for name, model in metrics.models.items()}
+    by_model = {name: model.flatness for name, model in metrics.classifiers.items()}
     columns = [
         (variable, which)
         for variable in keys_of(by_model.values())

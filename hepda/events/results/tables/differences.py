@@ -31,7 +31,7 @@ def bias_tables(metrics: EventMetrics) -> list[Table]:
     """Return one table for each pair of domains: KS with its null distribution, shifts of the efficiency, distances."""
     tables = []
     for pair in metrics.pairs:
-        entries = {name: model.bias[pair] for name, model in metrics.models.items() if pair in model.bias}
+        entries = {name: model.bias[pair] for name, model in metrics.classifiers.items() if pair in model.bias}
         points = sorted(keys_of(entry.efficiency_shift for entry in entries.values()), key=float)
         shifts = [f"Shift at {100 * float(point):g} %" for point in points]
         head = ["Model", "KS", "Null KS", *shifts, "Wasserstein", "χ² / ndf", "p-value"]
@@ -90,8 +90,8 @@ def two_sample_tables(metrics: EventMetrics) -> list[Table]:
         "Each statistic with its p-value from permutations; marked if it is below the 95 % quantile for two samples "
         "of one generator."
     )
-    for pair in keys_of(model.tests for model in metrics.models.values()):
-        by_model = {name: model.tests.get(pair, {}) for name, model in metrics.models.items()}
+    for pair in keys_of(model.tests for model in metrics.classifiers.values()):
+        by_model = {name: model.tests.get(pair, {}) for name, model in metrics.classifiers.items()}
         for which in keys_of(by_model.values()):
             rows = [
                 [Cell(name, name), *(_test(by_class[which].get(key)) for key in STATISTICS)]
@@ -124,8 +124,8 @@ def probe_tables(metrics: EventMetrics) -> list[Table]:
     columns = [(representation, kind) for representation in ("score", "embedding") for kind in CLASSIFIERS]
     head = ["Model", *(f"{REPRESENTATIONS[what]}: {CLASSIFIERS[kind]}" for what, kind in columns)]
     tables: list[Table] = []
-    for pair in keys_of(model.probes for model in metrics.models.values()):
-        by_model = {name: model.probes.get(pair, {}) for name, model in metrics.models.items()}
+    for pair in keys_of(model.probes for model in metrics.classifiers.values()):
+        by_model = {name: model.probes.get(pair, {}) for name, model in metrics.classifiers.items()}
         for which in keys_of(by_model.values()):
             rows = [
                 [Cell(name, name), *(_probe(by_class[which], kind, what) for what, kind in columns)]
@@ -149,8 +149,10 @@ def _trees_alone(metrics: EventMetrics) -> list[Table]:
     """Return the tables for metrics without `probes`, from `domain_auc`."""
     tables = []
     note = "AUC of classifiers of the domains that are trained afterwards; 0.5: no separation."
-    for pair in keys_of(model.domain_auc for model in metrics.models.values()):
-        entries = {name: model.domain_auc[pair] for name, model in metrics.models.items() if pair in model.domain_auc}
+    for pair in keys_of(model.domain_auc for model in metrics.classifiers.values()):
+        entries = {
+            name: model.domain_auc[pair] for name, model in metrics.classifiers.items() if pair in model.domain_auc
+        }
         names = {name for entry in entries.values() for name in entry.model_fields_set}
         columns = {name: title for name, title in REPRESENTATIONS.items() if name in names}
         rows = [[Cell(name, name), *(entry.quantity(c).cell() for c in columns)] for name, entry in entries.items()]
@@ -167,14 +169,14 @@ def adaptation_table(metrics: EventMetrics) -> Table:
     distances have no error.
     """
     name_of_baseline = metrics.baseline_model
-    baseline = metrics.models.get(name_of_baseline)
+    baseline = metrics.classifiers.get(name_of_baseline)
     if baseline is None:
         return Table("Cost and gain", ["Model"], [])
-    domains = domains_with_values(model.auc for model in metrics.models.values())
+    domains = domains_with_values(model.auc for model in metrics.classifiers.values())
     pairs = list(baseline.bias)
     head = ["Model", *(f"ΔAUC {domain}" for domain in domains), *(f"KS ratio, {p.partition(':')[2]}" for p in pairs)]
     rows = []
-    for name, model in metrics.models.items():
+    for name, model in metrics.classifiers.items():
         if name == name_of_baseline:
             continue
         cells: list[Cell] = []
@@ -200,7 +202,7 @@ def ratio_table(metrics: EventMetrics) -> Table:
 
     There is one column for each compared domain and signal efficiency.
     """
-    by_model = {name: model.shift_ratio for name, model in metrics.models.items() if model.shift_ratio}
+    by_model = {name: model.shift_ratio for name, model in metrics.classifiers.items() if model.shift_ratio}
     columns = [
         (pair, point)
         for pair in keys_of(by_model.values())

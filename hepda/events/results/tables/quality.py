@@ -77,7 +77,7 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
         "significance": ("Z with background unc. [σ]", 1.0),
     }
     rows: dict[str, list[list[Cell]]] = {}
-    for name, model in metrics.models.items():
+    for name, model in metrics.classifiers.items():
         for point, by_domain in model.working_points.items():
             for domain, entry in by_domain.items():
                 title = f"{name}, {100 * float(point):g} %"
@@ -101,7 +101,9 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
 
 def training_noise_table(metrics: EventMetrics) -> Table:
     """Return the spread of AUC and shifts between the trainings of a model."""
-    noises = {name: model.training_noise for name, model in metrics.models.items() if model.training_noise is not None}
+    noises = {
+        name: model.training_noise for name, model in metrics.classifiers.items() if model.training_noise is not None
+    }
     columns = [
         (pair, point)
         for pair in keys_of(noise.efficiency_shift for noise in noises.values())
@@ -185,7 +187,7 @@ def models_table(metrics: EventMetrics) -> Table:
 
 def other_tables(metrics: EventMetrics) -> list[Table]:
     """Return metrics without a table of their own (`accuracy`, for example), in the form of `auc`."""
-    further = {name: model.further for name, model in metrics.models.items()}
+    further = {name: model.further for name, model in metrics.classifiers.items()}
     tables = [
         by_domain_table(
             metric.replace("_", " ").capitalize(),

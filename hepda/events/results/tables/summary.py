@@ -31,7 +31,7 @@ def summary_table(metrics: EventMetrics, *, points: Sequence[str] = TAIL, all_do
         A table with one row for each model.
 
     """
-    models = metrics.models
+    models = metrics.classifiers
     is_auc = any(model.auc for model in models.values())
     quality = {name: model.auc if is_auc else model.further.get("accuracy", {}) for name, model in models.items()}
     domains = domains_with_values(quality.values())
@@ -64,7 +64,7 @@ def _compared_shifts(metrics: EventMetrics, points: Sequence[str]) -> list[tuple
     """Return the pairs and signal efficiencies with a shift of the compared class; data have none that is known."""
     shifts = []
     for pair in metrics.pairs:
-        entries = [model.bias[pair] for model in metrics.models.values() if pair in model.bias]
+        entries = [model.bias[pair] for model in metrics.classifiers.values() if pair in model.bias]
         class_name = next((entry.class_name for entry in entries if entry.class_name), "all")
         available = keys_of(entry.efficiency_shift for entry in entries)
         shifts += [(pair, point) for point in points if point in available and class_name != "all"]
