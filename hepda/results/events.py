@@ -80,6 +80,8 @@ class BiasEntry(Record):
     efficiency_shift: Mapping[str, Value] = Field(default_factory=dict)
     """By signal efficiency."""
     efficiency_shift_error: Mapping[str, Number | None] = Field(default_factory=dict)
+    efficiency_shift_null: Mapping[str, Measured] = Field(default_factory=dict)
+    """Where 95 % of the shifts between two samples of one generator are, by signal efficiency."""
     n_eff: Mapping[str, Number | None] = Field(default_factory=dict)
     p_value_is_upper_limit: bool = False
     efficiency_shift_upper_limit: Mapping[str, Value] = Field(default_factory=dict)

@@ -100,7 +100,10 @@ SCAN = ScanEntry(parameter="mu", values=[0.0, 1.0, 2.0], twice_delta_nll=[1.0, 0
                  best=1.0, error=1.0)  # fmt: skip
 CORRELATION = CorrelationEntry(names=["mu", "jes"], matrix=[[1.0, -0.3], [-0.3, 1.0]])
 TEXTS = regions.RegionTexts("sr", "$H_T$", "GeV")
-SHIFTS = [EfficiencyShift(0.3, 0.8, 0.1, 0.12, 0.2, 0.05), EfficiencyShift(0.5, 0.6, 0.1, 0.1, None, None, "no event")]
+SHIFTS = [
+    EfficiencyShift(0.3, 0.8, 0.1, 0.12, 0.2, 0.05, null=Interval(0.0, -0.1, 0.12, 0.95)),
+    EfficiencyShift(0.5, 0.6, 0.1, 0.1, None, None, "no event"),
+]
 RATIOS = [ShiftRatio("third", 0.3, None, None, Interval(0.5, 0.3, 0.9), True)]
 
 PLOTS = {

@@ -116,6 +116,22 @@ def test_many_shifts_become_a_curve_with_a_band() -> None:
         shift_figure({"a": [shift(0.3, None, None)]}, source="simulation", other="third")
 
 
+def test_the_shifts_within_one_generator_are_a_grey_band_of_the_model_where_they_are_widest() -> None:
+    widths = {"network": 0.04, "dann": 0.06}
+    curves = {
+        name: [replace(shift(e, 0.1 * e, 0.02), null=results.Interval(0.0, -w, 1.5 * w, 0.95)) for e in GRID]
+        for name, w in widths.items()
+    }
+    figure = shift_figure(curves, source="simulation", other="third", label=LABEL)
+    [axes] = figure.axes
+    [band] = [c for c in axes.collections if c.get_gid() == "null"]
+    ends = band.get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((-6.0, 9.0))
+    assert axes.get_ylim()[0] < -6.0 and axes.get_ylim()[1] > 9.0
+    assert "grey: 95 % of the shifts within one generator" in axes.get_legend().get_title().get_text()
+    referee(figure)
+
+
 def ks(value: float, quantile: float | None) -> SimpleNamespace:
     null = None if quantile is None else SimpleNamespace(level=0.95, quantile=quantile)
     return SimpleNamespace(ks=value, null=null, ks_error=0.002)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,11 +163,13 @@ def _bias_numbers(evaluated: EvaluationInput, models: Sequence[str], other: str)
     signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
     first = compared(spec, table, other)[0].class_name
     further = [name for name in common_classes(spec.domains, table, other) if name != first]
+    points = tuple(dict.fromkeys((*spec.shift_points, *CURVE)))  # those of the tables, and those of the figure
+    shifts: dict[str, tuple[EfficiencyShift, ...]] = {}
     tests: dict[str, dict[str, BiasResult]] = {model: {} for model in scores}
     for class_name in (None, *further):
         source, target = compared(spec, table, other, class_name)
         name = source.class_name
-        settings = bias_tests.BiasSettings(spec.shift_points, name, seed=spec.seed)
+        settings = bias_tests.BiasSettings(points, name, seed=spec.seed)
         sides = [
             bias_tests.ModelScores(
                 sample(score[source.mask], table.weight[source.mask], f"{name} of the source"),
@@ -178,19 +180,17 @@ def _bias_numbers(evaluated: EvaluationInput, models: Sequence[str], other: str)
             for model, score in scores.items()
         ]
         for model, result in zip(scores, bias_tests.compare_models(sides, settings), strict=True):
-            tests[model][name] = result
-    source, target = compared(spec, table, other)
+            shifts.setdefault(model, result.efficiency_shift)  # of the compared class, which is the first
+            in_tables = tuple(s for s in result.efficiency_shift if s.signal_efficiency in spec.shift_points)
+            tests[model][name] = replace(result, efficiency_shift=in_tables)
     return {
         model: BiasNumbers(
             tests[model],
-            bias_tests.efficiency_shift(
-                score[signal], table.weight[signal], score[source.mask], table.weight[source.mask],
-                score[target.mask], table.weight[target.mask], CURVE,
-            ),
+            tuple(s for s in shifts[model] if s.signal_efficiency in CURVE),
             decomposition(spec, table, score, other, edges[model]),
         )
         for model, score in scores.items()
-    }  # fmt: skip
+    }
 
 
 @timed("significance")

@@ -80,6 +80,8 @@ def bias_of(bias: BiasResult) -> dict[str, Any]:
         "efficiency_shift_error": {f"{s.signal_efficiency:g}": s.error for s in shifts},
         "n_eff": {"source": bias.n_eff_source, "other": bias.n_eff_other},
     }
+    nulls = {f"{s.signal_efficiency:g}": {"low": s.null.low, "high": s.null.high} for s in shifts if s.null is not None}
+    entry |= {"efficiency_shift_null": nulls} if nulls else {}
     limits = {f"{s.signal_efficiency:g}": s.upper for s in shifts if s.upper is not None}
     entry |= limit_of_p(bias.p_is_limit)
     entry |= {"efficiency_shift_upper_limit": limits} if limits else {}
