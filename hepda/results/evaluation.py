@@ -322,12 +322,17 @@ class OvertrainingTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureImportance:
-    """Decrease of a probe's domain AUC if one input is shuffled; largest first."""
+    """Decrease of the AUC of a classifier if one input is shuffled; largest first.
+
+    The classifier is a probe of the domains, with errors from the repeats, or a model of the run, with errors from the
+    events (`hepda.evaluation.importance`).
+    """
 
     names: tuple[str, ...]
     drop: FloatArray  # [k], mean over repeats
-    error: FloatArray  # [k], standard deviation over repeats
+    error: FloatArray  # [k], one standard deviation
     auc: float  # with nothing shuffled
+    events: int | None = None  # number of events of a model; None for a probe
 
 
 @dataclass(frozen=True, slots=True)

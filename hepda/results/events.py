@@ -267,6 +267,17 @@ REMOVED = ("closure",)
 """Keys that runs of an earlier hepda have, and that are no metrics by domain."""
 
 
+class ImportanceEntry(Record):
+    """models.<model>.importance: which inputs a model separates the classes by, in the nominal domain."""
+
+    auc: Number | None = None
+    """Of the events that were taken, with nothing shuffled."""
+    events: Number | None = None
+    inputs: Mapping[str, Measured] = Field(default_factory=dict)
+    """Decrease of the AUC if the input is shuffled, the largest first."""
+    why: str | None = None
+
+
 class EventModel(ModelMetrics):
     """models.<model> of events. Further keys are metrics by domain, which get a table of the form of `auc`."""
 
@@ -287,6 +298,8 @@ class EventModel(ModelMetrics):
     probes: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
     significance: SignificanceEntry | None = None
     working_points: Mapping[str, Mapping[str, WorkingPointEntry]] = Field(default_factory=dict)
+    importance: ImportanceEntry | None = None
+    """Not in a run of an earlier hepda, or without `evaluation.probes`."""
     classes: ClassesEntry | None = None
     """Only with more than two classes."""
     calibration: Mapping[str, CalibrationEntry] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from hepda.plotting.scores import (
     decomposition,
     efficiency,
     features,
+    importance,
     ratios,
     roc,
     shapes,
@@ -133,6 +134,8 @@ PLOTS = {
         "bdt": EfficiencyCurve(EDGES, 0.2 * FOUR, 0.01 * FOUR, FOUR)}}, xlabel="met [GeV]", cut="at 50 %"),
     "importance": Plot.of(efficiency.importance_figure, {
         "third": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.6)}, source="simulation"),
+    "class importance": Plot.of(importance.class_importance_figure, {
+        "net": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.8, 5000)}, source="simulation"),
     "shift": Plot.of(bias.shift_figure, {"net": SHIFTS}, source="simulation", other="third", label=LABEL),
     "ks": Plot.of(bias.ks_figure, {"third": {"net": result(0.1), "bdt": result(0.2)}}, source="simulation"),
     "ratio": Plot.of(ratios.ratio_figure, {"third": {"dann": RATIOS, "net": []}}, baseline="net", source="simulation"),

@@ -29,7 +29,7 @@ from hepda.events.domains.roles import (
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
-from hepda.events.results.per_model import ModelNumbers, bias_numbers, model_numbers
+from hepda.events.results.per_model import ModelNumbers, bias_numbers, input_importance, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import (
@@ -62,7 +62,7 @@ class Numbers:
     rocs: dict[str, dict[str, tuple[Roc, RocBand]]] = field(default_factory=dict)  # by domain and model
     models: dict[str, ModelNumbers] = field(default_factory=dict)
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
-    importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
+    importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # for the domains, by other domain
     separations: tuple[InputSeparation, ...] = ()  # of signal and background by each input alone, in the source
     removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most separating inputs, by domain
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
@@ -137,6 +137,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.inputs[domain] = result
         elif kind == "inputs":
             numbers.separations = result
+        elif kind == "inputs of model":
+            numbers.models[model].importance = result
         elif kind == "classes":
             numbers.models[model].classes = result
         elif kind == "bias":
@@ -152,7 +154,8 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
-    "inputs": "separation by inputs", "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
+    "inputs": "separation by inputs", "inputs of model": "inputs of models", "ratio": "ratios of shifts",
+    "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
 
@@ -163,6 +166,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     if evaluated.spec.settings.probes:
         parts += [("probe", model, other) for other in evaluated.others for model in evaluated.networks]
         parts += [("importance", "", other) for other in evaluated.others]
+        parts += [("inputs of model", model, "") for model in evaluated.scores]
     parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
     parts.append(("inputs", "", ""))
@@ -189,6 +193,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = _rocs(evaluated, domain)
     elif kind == "model":
         result = model_numbers(evaluated, model)
+    elif kind == "inputs of model":
+        result = input_importance(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
     elif kind == "bias":

@@ -16,6 +16,7 @@ from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
     BiasResult,
+    FeatureImportance,
     Interval,
     ProbeResult,
     ShiftRatio,
@@ -263,6 +264,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
             for efficiency, by_domain in model_numbers.working.items()
         },
+        **({} if model_numbers.importance is None else {"importance": importance_of(model_numbers.importance)}),
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
@@ -270,6 +272,15 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }
     return EventModel.from_json(plain(entry))
+
+
+def importance_of(result: FeatureImportance | str) -> dict[str, Any]:
+    """Return models.<model>.importance: the decrease of the AUC if an input is shuffled, the largest first."""
+    if isinstance(result, str):
+        return {"auc": None, "inputs": {}, "why": result}
+    drops = zip(result.names, result.drop.tolist(), result.error.tolist(), strict=True)
+    inputs = {name: {"value": drop, "error": error} for name, drop, error in drops}
+    return {"auc": result.auc, "events": result.events, "inputs": inputs}
 
 
 def _decompositions(model: ModelNumbers, pairs: Mapping[str, str]) -> dict[str, Any]:

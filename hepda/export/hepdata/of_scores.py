@@ -201,6 +201,18 @@ def importance(found: Mapping[str, FeatureImportance], *, source: str, **_: Any)
     )  # fmt: skip
 
 
+def class_importance(found: Mapping[str, FeatureImportance], *, source: str, **_: Any) -> list[FigureTable]:
+    """Return the decrease of the AUC of each model by each input."""
+    return joined(
+        [
+            Curve(names("Input", result.names),
+                  Dependent("Decrease of the AUC", numbers(result.drop), [symmetric(STATISTICS, result.error)],
+                         {"Model": model, "Domain": source}))
+            for model, result in found.items()
+        ]
+    )  # fmt: skip
+
+
 def shifts(
     found: Mapping[str, Sequence[EfficiencyShift]], *, source: str, other: str, class_name: str = "background", **_: Any
 ) -> list[FigureTable]:

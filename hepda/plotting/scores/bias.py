@@ -101,10 +101,12 @@ def shift_figure(
 def _null_band(axes: Axes, curves: Iterable[Sequence[EfficiencyShift]], reach: list[float]) -> float | None:
     """Draw the widest null intervals of the models at each working point, and return their level.
 
+    Where few events are left the band is wide, and may exceed the panel.
+
     Args:
         axes: where they are drawn.
         curves: the working points of each model.
-        reach: lowest and highest numbers of the figure, to which the ends of the band are added.
+        reach: lowest and highest numbers of the figure, to which the usual ends of the band are added.
 
     """
     widest: dict[float, Interval] = {}
@@ -116,8 +118,11 @@ def _null_band(axes: Axes, curves: Iterable[Sequence[EfficiencyShift]], reach: l
         return None
     x = sorted(widest)
     low, high = (np.array([100 * getattr(widest[e], end) for e in x]) for end in ("low", "high"))
-    axes.fill_between(x, low, high, color="0.55", alpha=0.28, linewidth=0, zorder=0.5, gid="null")
-    reach += [float(low.min()), float(high.max())]
+    fill, edge = (0.55, 0.55, 0.55, 0.28), (0.3, 0.3, 0.3, 0.9)  # the edge tells it from the band of a grey model
+    axes.fill_between(
+        x, low, high, facecolor=fill, edgecolor=edge, linewidth=0.5, linestyle=":", zorder=0.5, gid="null"
+    )
+    reach += [float(np.median(low)), float(np.median(high))]
     return next(iter(widest.values())).level
 
 
