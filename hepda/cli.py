@@ -132,6 +132,7 @@ def train(
         torchrun.train_with_rank_0()
         return
     loaded = load_any(config, set_ or [])
+    _check_trackers(track)
     run = output or Path("runs") / loaded.name
     if dry_run:
         from hepda.workflows.dry_run import dry_run as lines_of
@@ -270,6 +271,7 @@ def report(
     """Draw figures of a run that are not drawn yet, and write its report again; nothing is trained or evaluated."""
     from hepda.workflows import report as reports
 
+    _check_trackers(track)
     with _bars() as bars:
         outcome = reports.report(run, PlotOptions(plots, plots_folder), bars)
     left = f", {outcome.left} are not" if outcome.left else ""
@@ -418,7 +420,10 @@ def scan(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, two or more.")],
-    output: Annotated[Path, typer.Option("--output", help="Output page.")] = Path("compare.html"),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Output page [beside the first run: compare-RUN-RUN.html].", show_default=False),
+    ] = None,
     plots: Draw = Plots.FEW,
 ) -> None:
     """Compare several runs: tables and figure of all their models, and where files and configs differ."""
@@ -527,6 +532,15 @@ def has_display() -> bool:
     """Return whether somebody is there who would see a page: at a terminal, with a display."""
     shown = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     return shown and sys.stdout.isatty() and not os.environ.get("CI")
+
+
+def _check_trackers(trackers: list[Tracker] | None) -> None:
+    """Raise MissingExtraError for a tracker whose library is not installed, before anything else is done."""
+    if trackers:
+        from hepda.workflows.tracking import check_tracker
+
+        for tracker in trackers:
+            check_tracker(tracker.value)
 
 
 def _track(run: Path, trackers: list[Tracker] | None) -> None:

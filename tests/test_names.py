@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ def test_scores_have_the_columns_that_are_reserved_and_one_a_model() -> None:
         fold=np.zeros(n, np.int8), validation=np.zeros(n, np.bool_), key=np.arange(n, dtype=np.uint64),
     )  # fmt: skip
     assert set(scores_columns(table, {"m": np.zeros(n)})) == {*EVENT_COLUMNS, "m"}
+    key = ("run", "sample", "m")  # branches that are called as other columns are not lost, and hide nothing
+    numbered = replace(table, columns={f"identifier:{name}": np.arange(n) + i for i, name in enumerate(key)})
+    saved = scores_columns(numbered, {"m": np.full(n, 0.5)}, key=key)
+    assert set(saved) == {*EVENT_COLUMNS, "m", "run", "identifier:sample", "identifier:m"}
+    assert saved["m"].tolist() == [0.5] * n and saved["identifier:m"].tolist() == [2, 3, 4]
 
 
 def test_columns_and_files_of_trainings_tell_every_model_from_every_other() -> None:

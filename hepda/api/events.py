@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hepda.api.models import integers_of
 from hepda.config import load_config
-from hepda.errors import DataError, nearest
+from hepda.config.events.names import identifier_names
+from hepda.errors import ConfigError, DataError, nearest
 from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.files.frames import is_frame, write_frame
 from hepda.events.files.locations import expand
@@ -79,17 +80,56 @@ def _files(events: Any) -> Iterator[list[str]]:
     yield expand([str(path) for path in listed], "events")
 
 
-def joined(key: tuple[str, ...], saved: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+def joined(
+    run: Path, saved: pd.DataFrame, frame: pd.DataFrame, on: Sequence[str] | Mapping[str, str] | None
+) -> pd.DataFrame:
     """Return a frame with the score columns of a run added, by the identity of the events; see `Run.join`."""
-    for name in key:
+    import pandas as pd
+
+    config = load_config(run / "config.yaml")
+    key = tuple(config.split.key)
+    scores = [column for model in model_specs(config).values() for column in model.columns]
+    identifiers = {name: column for name, column in identifier_names(key, scores).items() if column in saved}
+    columns = _columns_of_frame(key, on)
+    for name in columns.values():
         if name not in frame:
             raise DataError(f"the frame has no column {name!r}, which identifies events.{nearest(name, frame.columns)}")
-    of_frame = event_key(*(integers_of(frame, name) for name in key))
-    if saved["key"].duplicated().any():
-        raise DataError("the run has events of several samples with one key; join each sample by itself: `sample=`.")
-    further = [name for name in saved if name not in ("key", "label", "weight")]
+    of_frame = event_key(*(integers_of(frame, name) for name in columns.values()))
+    if set(columns) == set(key):
+        of_run = saved["key"]
+    elif set(columns) <= set(identifiers):
+        of_run = event_key(*(saved[identifiers[name]].to_numpy() for name in columns))
+    else:
+        raise ConfigError(
+            f"{run}: was made by an earlier hepda, which kept only the hash of {', '.join(key)}: events are joined by "
+            "all of them. Train again to join by a part of them."
+        )
+    unique = pd.Index(of_run, name="key")
+    if unique.has_duplicates:
+        raise DataError(
+            f"the run has several events with the same {', '.join(columns)}: join each sample by itself (`sample=`), "
+            f"by all of {', '.join(key)}."
+        )
+    further = [name for name in saved if name not in ("key", "label", "weight", *identifiers.values())]
     clash = [name for name in further if name in frame]
     if clash:
         raise DataError(f"the frame has a column {clash[0]!r} already, as the scores of the run; rename it.")
-    added = saved.set_index("key")[further].reindex(of_frame).set_axis(frame.index)
+    added = saved[further].set_axis(unique).reindex(of_frame).set_axis(frame.index)
     return frame.join(added)
+
+
+def _columns_of_frame(key: Sequence[str], on: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """Return the columns of a frame by which events are joined, by the branch of the analysis, in the order of `key`.
+
+    Raises:
+        ConfigError: `on` names something that does not identify an event of the analysis.
+
+    """
+    listed = [on] if isinstance(on, str) else key if on is None else on
+    names = dict(listed) if isinstance(listed, Mapping) else {name: name for name in listed}
+    for name in names:
+        if name not in key:
+            raise ConfigError(f"on: {name!r} does not identify an event of the run; {', '.join(key)} do.")
+    if not names:
+        raise ConfigError(f"on: is empty; {', '.join(key)} identify an event of the run.")
+    return {name: names[name] for name in key if name in names}

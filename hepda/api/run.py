@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -97,10 +98,11 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """Return the events of the run with their scores, a row for each.
 
-        For collider events the columns are: key (hash of run and event number, see `join`), sample and domain
-        (categories), fold (of the trainings that did not see the event and made its scores), weight (physical, with its
-        sign), label (1 signal, 0 background, -1 data), the score of each model, of a model of several classes also
-        `m.p_<class>` and `m.<discriminant>`, and the columns of the regions of the fit.
+        For collider events the columns are: key (hash of what identifies an event, see `join`), the numbers themselves
+        (`split.key` of the analysis file: run and event; int64; runs of an earlier hepda do not have them), sample and
+        domain (categories), fold (of the trainings that did not see the event and made its scores), weight (physical,
+        with its sign), label (1 signal, 0 background, -1 data), the score of each model, of a model of several classes
+        also `m.p_<class>` and `m.<discriminant>`, and the columns of the regions of the fit.
 
         Raises:
             ConfigError: there is no scores.parquet, or it cannot be read.
@@ -183,18 +185,23 @@ class Run:
 
         return module.scores(self.path, events, sample)
 
-    def join(self, frame: pd.DataFrame, sample: str | None = None) -> pd.DataFrame:
+    def join(
+        self, frame: pd.DataFrame, sample: str | None = None, on: Sequence[str] | Mapping[str, str] | None = None
+    ) -> pd.DataFrame:
         """Return a frame of events with the scores of this run added as columns, by run and event number.
 
         Args:
-            frame: has the columns that identify an event (`split.key` of the analysis file).
+            frame: has columns of integers that identify an event.
             sample: the sample of these events, if several samples have the same numbers; None: all samples.
+            on: which of the numbers that identify an event (`split.key` of the analysis file) the frame has; a mapping
+                gives the name of the column of the frame for each, `{"event": "EventNumber"}`. None: all of them, by
+                their own names.
 
         Returns:
             The same rows in the same order; scores of events that are not in the run are missing.
 
         Raises:
-            ConfigError: the run is not of collider events, or has no such sample.
+            ConfigError: the run is not of collider events, or has no such sample, or no numbers to join by.
             DataError: a column is missing, or the numbers do not tell the events of the run apart.
 
         """
@@ -206,7 +213,7 @@ class Run:
             if sample not in self.config.samples:
                 raise ConfigError(f"{self.path}: has no sample {sample!r}.{nearest(sample, self.config.samples)}")
             saved = saved[saved["sample"] == sample]
-        return module.joined(tuple(self.config.split.key), saved, frame)
+        return module.joined(self.path, saved, frame, on)
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

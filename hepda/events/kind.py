@@ -185,7 +185,8 @@ class EventsKind(KindOf[EventMetrics]):
         from hepda.events.resolve import dataset_spec
 
         spec = dataset_spec(self.config)
-        return steps.scores_columns(self.table, scores, [*spec.region_columns, *spec.target_columns])
+        further = [*spec.region_columns, *spec.target_columns]
+        return steps.scores_columns(self.table, scores, further, spec.split.key)
 
     def check_models(self, run: Path) -> dict[str, str]:
         """Compare every training of every model with the analysis file: inputs, classes, shapes of the parameters."""

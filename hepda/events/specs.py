@@ -331,6 +331,15 @@ class SystematicsSpec:
         return tuple(self.templates) if named is None else named
 
 
+IDENTIFIER = "identifier:"
+"""Prefix of the columns of the table with the numbers that identify an event, of which `key` is the hash."""
+
+
+def identifier_column(branch: str) -> str:
+    """Return the name of the column of the table that has the numbers of a branch of `split.key`, int64 [n]."""
+    return IDENTIFIER + branch
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
     """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
@@ -384,6 +393,11 @@ class DatasetSpec:
             name: text.target if text.selection is None else f"{text.target} where {text.selection}"
             for name, text in texts.items()
         }
+
+    @property
+    def identifiers(self) -> dict[str, str]:
+        """Return the columns of what identifies an event (run and event number), by the name of the branch."""
+        return {name: identifier_column(name) for name in self.split.key}
 
     @property
     def column_texts(self) -> dict[str, str]:

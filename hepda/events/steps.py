@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
+from hepda.config.events.names import identifier_names
 from hepda.errors import HepdaError
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.domains.spec import Domains, EvaluationSpec
 from hepda.events.fit.truth import check_truth
 from hepda.events.resolve import dataset_spec, domains_of, evaluation_spec, model_specs
+from hepda.events.specs import identifier_column
 from hepda.events.training.probabilities import check_discriminants
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
@@ -151,7 +153,9 @@ def notes(config: AnalysisConfig) -> list[str]:
     return lines
 
 
-def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Collection[str] = ()) -> dict[str, Any]:
+def scores_columns(
+    table: FeatureTable, scores: Mapping[str, Array], regions: Collection[str] = (), key: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the columns of scores.parquet, a row an event in the order of the table.
 
     Args:
@@ -159,6 +163,7 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Co
         scores: the score [n] of each model.
         regions: the names of the further columns of the table: those of the fit's regions, and the numbers that models
             predict.
+        key: the branches that identify an event; their numbers are columns of the table.
 
     """
     import pyarrow as pa
@@ -168,6 +173,7 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Co
 
     columns = {
         "key": table.key,
+        **{saved: table.columns[identifier_column(name)] for name, saved in identifier_names(key, scores).items()},
         "sample": named(table.sample, table.sample_names),
         "domain": named(table.domain, table.domain_names),
         "fold": table.fold,

@@ -92,7 +92,8 @@ class EfficiencyCurve:
 class EfficiencyShift:
     """Relative shift of an efficiency between domains, at the cut that fixes the signal efficiency.
 
-    shift = other_efficiency / source_efficiency - 1, `error` one standard deviation from sumw2 of both.
+    shift = other_efficiency / source_efficiency - 1, `error` one standard deviation from sumw2 of both. `null` is the
+    central interval of the shifts between two samples of one generator like these two, about zero.
     """
 
     signal_efficiency: float  # requested efficiency of the source's signal
@@ -103,6 +104,7 @@ class EfficiencyShift:
     error: float | None
     why: str | None = None
     upper: float | None = None  # at 95 % confidence, where no event of the other domain passes
+    null: Interval | None = None  # None: not computed, or there are too few events
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,12 +322,17 @@ class OvertrainingTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureImportance:
-    """Decrease of a probe's domain AUC if one input is shuffled; largest first."""
+    """Decrease of the AUC of a classifier if one input is shuffled; largest first.
+
+    The classifier is a probe of the domains, with errors from the repeats, or a model of the run, with errors from the
+    events (`hepda.evaluation.importance`).
+    """
 
     names: tuple[str, ...]
     drop: FloatArray  # [k], mean over repeats
-    error: FloatArray  # [k], standard deviation over repeats
+    error: FloatArray  # [k], one standard deviation
     auc: float  # with nothing shuffled
+    events: int | None = None  # number of events of a model; None for a probe
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ class BiasEntry(Record):
     efficiency_shift: Mapping[str, Value] = Field(default_factory=dict)
     """By signal efficiency."""
     efficiency_shift_error: Mapping[str, Number | None] = Field(default_factory=dict)
+    efficiency_shift_null: Mapping[str, Measured] = Field(default_factory=dict)
+    """Where 95 % of the shifts between two samples of one generator are, by signal efficiency."""
     n_eff: Mapping[str, Number | None] = Field(default_factory=dict)
     p_value_is_upper_limit: bool = False
     efficiency_shift_upper_limit: Mapping[str, Value] = Field(default_factory=dict)
@@ -266,6 +268,17 @@ REMOVED = ("closure",)
 """Keys that runs of an earlier hepda have, and that are no metrics by domain."""
 
 
+class ImportanceEntry(Record):
+    """models.<model>.importance: which inputs a model separates the classes by, in the nominal domain."""
+
+    auc: Number | None = None
+    """Of the events that were taken, with nothing shuffled."""
+    events: Number | None = None
+    inputs: Mapping[str, Measured] = Field(default_factory=dict)
+    """Decrease of the AUC if the input is shuffled, the largest first."""
+    why: str | None = None
+
+
 class EventModel(ModelMetrics):
     """models.<model> of events. Further keys are metrics by domain, which get a table of the form of `auc`."""
 
@@ -286,6 +299,8 @@ class EventModel(ModelMetrics):
     probes: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
     significance: SignificanceEntry | None = None
     working_points: Mapping[str, Mapping[str, WorkingPointEntry]] = Field(default_factory=dict)
+    importance: ImportanceEntry | None = None
+    """Not in a run of an earlier hepda, or without `evaluation.probes`."""
     classes: ClassesEntry | None = None
     """Only with more than two classes."""
     regression: RegressionEntry | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,8 @@ BETWEEN = " · "
 """Separator between the names of a model and of its run."""
 FEW = 20
 """Up to this number of keys that differ, their table is in the section of the samples, else in the details."""
+_LONGEST = 100
+"""Number of characters of the names of runs in the name of a page, from which on it is cut."""
 Runs = Sequence[FinishedRun[Any]]
 
 
@@ -36,12 +40,12 @@ class ComparisonOutcome:
     warnings: list[str] = field(default_factory=list)
 
 
-def compare(folders: Sequence[Path], output: Path, plots: Plots = Plots.FEW) -> ComparisonOutcome:
+def compare(folders: Sequence[Path], output: Path | None = None, plots: Plots = Plots.FEW) -> ComparisonOutcome:
     """Write the page of these runs to `output`.
 
     Args:
         folders: the run directories.
-        output: the page.
+        output: the page; None: that of `default_page`.
         plots: `none` leaves out its figure; `all` writes it next to the page too, as PNG and PDF.
 
     Raises:
@@ -51,6 +55,7 @@ def compare(folders: Sequence[Path], output: Path, plots: Plots = Plots.FEW) -> 
     """
     runs = read_runs(folders)
     kind = runs[0].kind
+    output = output or default_page(runs)
     run_directory.check_writable(output.parent, "--output")
     metrics = merged(runs)
     compared = kind.comparison(runs, metrics)
@@ -80,6 +85,17 @@ def compare(folders: Sequence[Path], output: Path, plots: Plots = Plots.FEW) -> 
         ),
     )
     return ComparisonOutcome(page, kind.terminal(metrics), warnings)
+
+
+def default_page(runs: Runs) -> Path:
+    """Return the page of these runs if none is named: beside the first run, with the names of all of them.
+
+    The same runs have the same page again, and other runs leave it as it is: `runs/compare-tth-tth_strong.html`.
+    """
+    names = "-".join(re.sub(r"[^\w.-]", "_", run.name) for run in runs)
+    if len(names) > _LONGEST:  # a name of a file has at most 255 bytes
+        names = f"{names[:_LONGEST]}-{zlib.crc32(names.encode()):08x}"
+    return runs[0].folder.resolve().parent / f"compare-{names}.html"
 
 
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun[Any]]:

@@ -11,6 +11,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,20 @@ def track(run: Path, tracker: str) -> str:
     return WRITERS[tracker](run.resolve())
 
 
+def check_tracker(tracker: str) -> None:
+    """Raise MissingExtraError unless the libraries of a tracker, a key of WRITERS, are installed; none is imported."""
+    for package in _PACKAGES[tracker]:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, tracker, f"--track {tracker}")
+
+
 def _tensorboard(run: Path) -> str:
     """Write `tensorboard/<run>/<training>` next to the run directory, an event file for each training."""
-    try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except ImportError as error:
-        raise MissingExtraError("tensorboard", "tensorboard", "--track tensorboard") from error
+    check_tracker("tensorboard")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
     folder = run.parent / "tensorboard" / run.name
     shutil.rmtree(folder, ignore_errors=True)
     for training, epochs in _histories(run):
@@ -72,13 +79,10 @@ def _mlflow(run: Path) -> str:
 
     The experiment has the name of the analysis; the trainings are nested in a run with the name of the run directory.
     """
-    try:
-        import alembic  # noqa: F401 - MLflow would say that its database needs both, but not how they are installed
-        import sqlalchemy  # noqa: F401
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
-    except ImportError as error:
-        raise MissingExtraError("mlflow", "mlflow", "--track mlflow") from error
+    check_tracker("mlflow")
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
     store = f"sqlite:///{run.parent / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=store)
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
@@ -175,3 +179,5 @@ def _quoted(text: str) -> str:
 
 
 WRITERS: Mapping[str, Callable[[Path], str]] = {"tensorboard": _tensorboard, "mlflow": _mlflow}
+_PACKAGES = {"tensorboard": ("tensorboard",), "mlflow": ("mlflow", "alembic", "sqlalchemy")}
+"""What each writer imports. MLflow would say that its database needs the last two, but not how they are installed."""

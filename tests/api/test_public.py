@@ -30,7 +30,7 @@ SIGNATURES = {
     "Run": "path",
     "Run.features": "events, sample",
     "Run.score": "events, sample",
-    "Run.join": "frame, sample",
+    "Run.join": "frame, sample, on",
     "DANNClassifier": ESTIMATOR,
     "DANNRegressor": ESTIMATOR,
     "DANNClassifier.fit": FIT,

@@ -198,6 +198,8 @@ def test_events_in_files_and_in_memory_are_scored_alike(run, signal):
 def test_join_says_what_is_missing(run):
     with pytest.raises(DataError, match=r"no column 'run', which identifies events"):
         run.join(pd.DataFrame({"event": [1]}))
+    with pytest.raises(ConfigError, match=r"made by an earlier hepda, which kept only the hash of run, event"):
+        run.join(pd.DataFrame({"event": [1]}), on=["event"])
     outside = run.join(pd.DataFrame({"run": [9], "event": [9]}), sample="signal")
     assert outside["dann"].isna().all()
     with pytest.raises(ConfigError, match=r"no sample 'sgnal'. Did you mean 'signal'"):

@@ -61,6 +61,27 @@ def test_frames_are_the_samples_of_a_run(trained):
     assert np.allclose(again, joined["bdt"], atol=1e-6)
 
 
+def test_scores_are_joined_with_ntuples_by_the_numbers_that_identify_an_event(trained):
+    """By pandas alone, by a part of the numbers, and by columns of another name."""
+    other = SOURCES["other"]
+    scores = trained.scores[trained.scores["sample"] == "other"]
+    assert scores[["run", "event"]].dtypes.eq("int64").all()
+    merged = other.merge(scores, on=["run", "event"], how="inner")
+    assert len(merged) == N
+    assert np.allclose(merged["bdt"], trained.models["bdt"].predict_proba(other)[:, 1], atol=1e-6)
+    mine = other[["event", "x"]].rename(columns={"event": "EventNumber"}).sample(frac=1, random_state=1)
+    by_event = trained.join(mine, sample="other", on={"event": "EventNumber"})
+    assert np.allclose(by_event["bdt"], merged.set_index("event").loc[mine["EventNumber"], "bdt"], atol=1e-6)
+    assert "run" not in by_event and by_event.index.equals(mine.index)
+    assert trained.join(other[["run", "event"]], on=["event", "run"])["sample"].eq("other").all()
+    with pytest.raises(DataError, match=r"several events with the same event: join each sample by itself"):
+        trained.join(mine, on={"event": "EventNumber"})
+    with pytest.raises(ConfigError, match=r"on: 'lumi' does not identify an event of the run; run, event do"):
+        trained.join(mine, on=["lumi"])
+    with pytest.raises(ConfigError, match=r"on: is empty"):
+        trained.join(mine, on=[])
+
+
 def test_later_commands_find_the_events_beside_the_run(trained):
     files = {name: Path(sample.files[0]) for name, sample in trained.config.samples.items()}
     assert {path.parent for path in files.values()} == {trained.path.parent / "sources"}

@@ -16,6 +16,7 @@ from hepda.plotting.scores import (
     decomposition,
     efficiency,
     features,
+    importance,
     ratios,
     roc,
     shapes,
@@ -100,7 +101,10 @@ SCAN = ScanEntry(parameter="mu", values=[0.0, 1.0, 2.0], twice_delta_nll=[1.0, 0
                  best=1.0, error=1.0)  # fmt: skip
 CORRELATION = CorrelationEntry(names=["mu", "jes"], matrix=[[1.0, -0.3], [-0.3, 1.0]])
 TEXTS = regions.RegionTexts("sr", "$H_T$", "GeV")
-SHIFTS = [EfficiencyShift(0.3, 0.8, 0.1, 0.12, 0.2, 0.05), EfficiencyShift(0.5, 0.6, 0.1, 0.1, None, None, "no event")]
+SHIFTS = [
+    EfficiencyShift(0.3, 0.8, 0.1, 0.12, 0.2, 0.05, null=Interval(0.0, -0.1, 0.12, 0.95)),
+    EfficiencyShift(0.5, 0.6, 0.1, 0.1, None, None, "no event"),
+]
 RATIOS = [ShiftRatio("third", 0.3, None, None, Interval(0.5, 0.3, 0.9), True)]
 
 PLOTS = {
@@ -130,6 +134,8 @@ PLOTS = {
         "bdt": EfficiencyCurve(EDGES, 0.2 * FOUR, 0.01 * FOUR, FOUR)}}, xlabel="met [GeV]", cut="at 50 %"),
     "importance": Plot.of(efficiency.importance_figure, {
         "third": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.6)}, source="simulation"),
+    "class importance": Plot.of(importance.class_importance_figure, {
+        "net": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.8, 5000)}, source="simulation"),
     "shift": Plot.of(bias.shift_figure, {"net": SHIFTS}, source="simulation", other="third", label=LABEL),
     "ks": Plot.of(bias.ks_figure, {"third": {"net": result(0.1), "bdt": result(0.2)}}, source="simulation"),
     "ratio": Plot.of(ratios.ratio_figure, {"third": {"dann": RATIOS, "net": []}}, baseline="net", source="simulation"),

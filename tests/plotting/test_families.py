@@ -12,6 +12,7 @@ from hepda.plotting.scores.bias import ks_figure, shift_figure
 from hepda.plotting.scores.calibration import calibration_figure, overtraining_figure
 from hepda.plotting.scores.correlations import correlations_figure
 from hepda.plotting.scores.efficiency import efficiency_figure, importance_figure
+from hepda.plotting.scores.importance import class_importance_figure
 from hepda.plotting.scores.ratios import ratio_figure
 from hepda.plotting.scores.roc import purity_figure, roc_figure
 from hepda.plotting.scores.significance import significance_figure
@@ -114,6 +115,22 @@ def test_many_shifts_become_a_curve_with_a_band() -> None:
     referee(figure)
     with pytest.raises(DataError, match="no model has an efficiency shift"):
         shift_figure({"a": [shift(0.3, None, None)]}, source="simulation", other="third")
+
+
+def test_the_shifts_within_one_generator_are_a_grey_band_of_the_model_where_they_are_widest() -> None:
+    widths = {"network": 0.04, "dann": 0.06}
+    curves = {
+        name: [replace(shift(e, 0.1 * e, 0.02), null=results.Interval(0.0, -w, 1.5 * w, 0.95)) for e in GRID]
+        for name, w in widths.items()
+    }
+    figure = shift_figure(curves, source="simulation", other="third", label=LABEL)
+    [axes] = figure.axes
+    [band] = [c for c in axes.collections if c.get_gid() == "null"]
+    ends = band.get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((-6.0, 9.0))
+    assert axes.get_ylim()[0] < -6.0 and axes.get_ylim()[1] > 9.0
+    assert "grey: 95 % of the shifts within one generator" in axes.get_legend().get_title().get_text()
+    referee(figure)
 
 
 def ks(value: float, quantile: float | None) -> SimpleNamespace:
@@ -299,3 +316,24 @@ def test_ten_models_with_long_names_still_read() -> None:
     referee(roc_figure(many, reference="a_model_with_a_long_name_0", auc=auc, label=LABEL))
     referee(tradeoff_figure({n: TradeoffPoint(0.01 * i, 0.84) for i, n in enumerate(many)}, label=LABEL))
     referee(significance_figure({name: scan() for name in many}, label=LABEL))
+
+
+def test_the_inputs_that_models_use_are_rows_with_errors_the_most_important_on_top() -> None:
+    names = [f"input_{i}" for i in range(15)]
+    drops = np.linspace(0.1, -0.001, 15)
+    importance = {
+        model: results.FeatureImportance(tuple(names), drops * (1 + i), np.full(15, 0.004), 0.8, 9000 + i)
+        for i, model in enumerate(NAMES)
+    }
+    figure = class_importance_figure(
+        importance, source="simulation", names={"input_0": "$H_T$"}, label=LABEL, models=NAMES
+    )
+    [axes] = figure.axes
+    ticks = [text.get_text() for text in axes.get_yticklabels()]
+    assert len(ticks) == 12 and ticks[-1] == "$H_T$" and axes.get_ylim()[0] < axes.get_ylim()[1]
+    drawn = points(axes)
+    assert len(drawn) == 12 * len(NAMES)
+    assert "9 000 to 9 003 events of simulation" in axes.get_legend().get_title().get_text()
+    referee(figure)
+    with pytest.raises(DataError, match="no importance to draw"):
+        class_importance_figure({}, source="simulation")

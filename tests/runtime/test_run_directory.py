@@ -112,6 +112,13 @@ def test_scores_are_a_parquet_table(tmp_path):
     assert pq.read_table(path).num_rows == 2 and leftovers(path.parent) == []
 
 
+def test_numbers_that_count_up_need_little_space(tmp_path):
+    events = np.arange(20_000, dtype=np.int64) + 2**40
+    run_directory.write_scores(tmp_path / "scores.parquet", {"event": events, "m": np.zeros(20_000, np.float32)})
+    assert np.array_equal(pq.read_table(tmp_path / "scores.parquet")["event"].to_numpy(), events)
+    assert (tmp_path / "scores.parquet").stat().st_size < 20_000  # eight bytes each, as they stand
+
+
 def test_provenance_names_versions_seed_and_commit(tmp_path, monkeypatch):
     about = run_directory.provenance(7)
     assert about["seed"] == 7 and about["versions"]["numpy"] == np.__version__

@@ -81,6 +81,25 @@ def test_the_page_and_the_console_hold_the_models_of_all_runs(runs, tmp_path):
     assert "<script src" not in page
 
 
+def test_the_page_of_runs_is_beside_the_first_and_is_not_that_of_other_runs(runs, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    third = tmp_path / "a" / "first"
+    shutil.copytree(runs[1], third)
+    quiet = ("--plots", "none")
+    status, out, err = run_cli("compare", "../first", "../second", *quiet)
+    assert (status, err) == (0, "") and f"report: {tmp_path / 'compare-first-second.html'}" in out.replace("\n", "")
+    page = (tmp_path / "compare-first-second.html").read_text()
+    run_cli("compare", *runs, third, *quiet)
+    between = f"{tmp_path.name}_first-{tmp_path.name}_second-a_first"  # as many folders as make all of them differ
+    assert (tmp_path / f"compare-{between}.html").exists()
+    assert (tmp_path / "compare-first-second.html").read_text() == page
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    many = [dataclasses.replace(run, name="n" * 90) for run in compare.read_runs(runs)]
+    names = {compare.default_page(many).name, compare.default_page([*many, many[0]]).name}
+    assert len(names) == 2 and max(map(len, names)) < 130
+
+
 def test_what_models_of_one_name_changed_is_a_table(runs):
     table = changes_table(compare.read_runs(runs))
     shift = "Shift at 20 %, alternative [%]"

@@ -102,3 +102,17 @@ def test_without_its_library_the_extra_is_named(run: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, tracker, None)
     with pytest.raises(MissingExtraError, match=rf"hepda\[{tracker}\]"):
         track(run, tracker)
+
+
+@pytest.mark.parametrize("command", ["train", "report"])
+def test_a_library_that_is_not_installed_is_named_before_anything_is_done(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    before = sorted(path for path in run.parent.rglob("*"))
+    new = ["--config", str(run / "config.yaml"), "--output", str(run.parent / "new")]
+    arguments = {"train": new, "report": [str(run)]}[command]
+    assert cli.main([command, *arguments, "--track", "mlflow"]) == 2
+    said = capsys.readouterr()
+    assert "--track mlflow: mlflow is not installed; install it with: pip install 'hepda[mlflow]'" in said.err
+    assert "network" not in said.out and sorted(run.parent.rglob("*")) == before

@@ -178,7 +178,8 @@ class EvaluationConfig(Section):
     """Signal efficiencies at which models are compared. Efficiency shifts between domains are given at 0.1, 0.2 and 0.3
     as well, the tail of the score where signal is searched for (`hepda check` prints all of them)."""
     probes: bool = True
-    """Train fresh classifiers that try to distinguish the domains by inputs, embedding and score."""
+    """Train fresh classifiers that try to distinguish the domains by inputs, embedding and score, and measure which
+    inputs separate the domains, and which ones each model uses."""
     protected: Columns = ()
     """Features or columns that the score of a class should not depend on: its flatness against each is reported."""
     efficiency_against: Columns = ()

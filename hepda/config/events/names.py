@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hepda.config.events.class_checks import predicted_classes
@@ -13,7 +13,20 @@ if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
 
 EVENT_COLUMNS = ("key", "sample", "domain", "fold", "weight", "label")
-"""Columns of scores.parquet besides the scores of models."""
+"""Columns of scores.parquet besides the scores of models and what identifies an event."""
+
+
+def identifier_names(key: Sequence[str], scores: Collection[str]) -> dict[str, str]:
+    """Return the columns of scores.parquet that identify an event, by the branch of `split.key`.
+
+    A column is called as its branch; `identifier:<branch>` where the name is that of another column.
+
+    Args:
+        key: the branches.
+        scores: the score columns of all models.
+
+    """
+    return {name: f"identifier:{name}" if name in EVENT_COLUMNS or name in scores else name for name in key}
 
 
 def branch_of(text: str) -> str:

@@ -23,6 +23,7 @@ from hepda.evaluation.differences.permutation import (
     permutation_tests,
     permute,
     same_generator_nulls,
+    shift_nulls,
 )
 from hepda.evaluation.efficiency import cuts_at_efficiencies, efficiency_of, limit_of_none, weighted_efficiency
 from hepda.results.evaluation import BiasResult, EfficiencyShift, FloatArray, NullDistribution
@@ -116,7 +117,8 @@ def compare_models(models: Sequence[ModelScores], settings: BiasSettings = DEFAU
         settings: how the domains are compared.
 
     """
-    pairs = [TwoSamples(m.source, m.other, _edges_of(m, settings)) for m in models]
+    cuts = [None if m.signal is None else cuts_at_efficiencies(m.signal, settings.efficiencies) for m in models]
+    pairs = [TwoSamples(m.source, m.other, _edges_of(m, settings), c or ()) for m, c in zip(models, cuts, strict=True)]
     permuted: Sequence[Permuted | None] = [None] * len(pairs)
     if settings.permutations:
         permuted = permute(
@@ -144,7 +146,11 @@ def _compared(model: ModelScores, pair: TwoSamples, permuted: Permuted | None, s
         tests = {n: replace(t, null=nulls[n].quantile if n in nulls else None) for n, t in drawn.items()}
     at_cuts: tuple[EfficiencyShift, ...] = ()
     if model.signal is not None:
-        at_cuts = shifts(model.signal, source, other, settings.efficiencies)
+        points = zip(pair.cuts, settings.efficiencies, strict=True)
+        at_cuts = tuple(_shift(source, other, cut, efficiency) for cut, efficiency in points)
+        if permuted is not None and settings.null_replicas:
+            of_one = shift_nulls(permuted, settings.level)
+            at_cuts = tuple(replace(shift, null=null) for shift, null in zip(at_cuts, of_one, strict=True))
     return replace(
         result,
         p_value=tests["ks"].p_value if tests else None,

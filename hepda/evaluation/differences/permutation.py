@@ -21,7 +21,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import BoolArray, WeightedScores, bin_edges
 from hepda.evaluation.bootstrap import poisson_counts
 from hepda.evaluation.differences.distances import chi2_of, jensen_shannon_of
-from hepda.results.evaluation import FloatArray, NullDistribution, TwoSampleTest
+from hepda.results.evaluation import FloatArray, Interval, NullDistribution, TwoSampleTest
 
 STATISTICS = ("ks", "wasserstein", "energy", "chi2", "jensen_shannon")
 # statistic ~ n_eff^(-power) under the null hypothesis, with 1 / n_eff = 1 / n_eff(source) + 1 / n_eff(other)
@@ -35,7 +35,8 @@ _BLOCK = 250_000
 class _Pool:
     """Two samples in fine bins, sorted, so that any division of their events is compared in one pass over them."""
 
-    def __init__(self, source: WeightedScores, other: WeightedScores, edges: FloatArray, bins: int = 2048):
+    def __init__(self, pair: TwoSamples, bins: int = 2048):
+        source, other, edges = pair.source, pair.other, bin_edges(pair.edges)
         score = np.concatenate([source.score, other.score])
         order = np.argsort(score, kind="stable")
         ordered = score[order]
@@ -50,26 +51,31 @@ class _Pool:
         if len(different) > bins:  # a bin begins at the first event at or above each limit; none is empty
             different = np.unique(np.searchsorted(ordered, limits, side="left"))
             different = np.unique(np.append(0, different[different < len(order)]))
-        self._starts = different
+        # Sums are formed once, in parts that end at every bin and every cut; both put these parts together.
+        cuts = np.searchsorted(ordered, np.asarray(pair.cuts, dtype=np.float64), side="left")
+        self._starts = np.union1d(different, cuts[cuts < len(order)])
+        self._bins, self._cuts = (np.searchsorted(self._starts, places) for places in (different, cuts))
         self._width = np.diff(ordered[different])
         coarse = np.searchsorted(edges[1:-1], ordered[different], side="right")
         self._coarse = np.flatnonzero(np.diff(coarse, prepend=-1))
         self._coarse_starts = different[self._coarse]
-        self._total = np.add.reduceat(self.weight, self._starts)
+        self._total, self._above = (part[0] for part in self._sums(self.weight[None]))
         self._total2 = np.add.reduceat(self.weight2, self._coarse_starts)
         self._sides = self.weight * self.first, self.weight * ~self.first
-        self._centre = self._difference(np.ones((1, len(order))))[0]
+        centre, self._observed = self._difference(np.ones((1, len(order))))
+        self._centre = centre[0]
 
-    def statistics(self, chosen: FloatArray) -> tuple[dict[str, FloatArray], FloatArray]:
-        """Return the statistics [r] between the selected events and the rest, and n_eff of the pairs [r].
+    def statistics(self, chosen: FloatArray) -> tuple[dict[str, FloatArray], FloatArray, FloatArray]:
+        """Return the statistics [r] between the selected events and the rest, n_eff of the pairs [r], and the shifts.
 
-        All are NaN, with n_eff 0, if a part has no positive sum of weights.
+        The shifts [r, cuts] are those of the efficiencies of the cuts, from the selected events to the rest. All are
+        NaN, with n_eff 0, if a part has no positive sum of weights.
 
         Args:
             chosen: 1 for each selected event, sorted by score, and 0 for the others [r, n].
 
         """
-        first = np.add.reduceat(self.weight * chosen, self._starts, axis=1)
+        first, first_above = self._sums(self.weight * chosen)
         first2 = np.add.reduceat(self.weight2 * chosen, self._coarse_starts, axis=1)
         second, second2 = self._total - first, self._total2 - first2
         totals = first.sum(axis=1), second.sum(axis=1)
@@ -86,18 +92,30 @@ class _Pool:
             result["chi2"][r] = np.nan if squared is None else squared
             result["jensen_shannon"][r] = np.nan if divergence is None else divergence
         statistics = {name: np.where(good, values, np.nan) for name, values in result.items()}
-        return statistics, np.where(good, 1 / np.where(good, spread, 1.0), 0.0)
+        efficiency, efficiency_second = first_above / norm, (self._above - first_above) / norm_second
+        shifts = _relative(efficiency_second - efficiency, np.where(good[:, None], efficiency, np.nan))
+        return statistics, np.where(good, 1 / np.where(good, spread, 1.0), 0.0), shifts
 
-    def resampled(self, counts: FloatArray) -> dict[str, FloatArray]:
+    def resampled(self, counts: FloatArray) -> tuple[dict[str, FloatArray], FloatArray]:
         """Return statistics [r] of the resampled difference between the two samples minus the observed difference.
 
-        They are NaN where a sample has no positive sum of weights.
+        The second array [r, cuts] has the same for the efficiencies of the cuts, in units of the efficiency of the
+        source: what shifts of equal samples would be. Both are NaN where a sample has no positive sum of weights.
 
         Args:
             counts: how often each event, sorted by score, is taken [r, n].
 
         """
-        return self._distances(self._difference(counts) - self._centre)
+        step, efficiencies = self._difference(counts)
+        moved = (efficiencies[1] - efficiencies[0]) - (self._observed[1] - self._observed[0])
+        return self._distances(step - self._centre), _relative(moved, self._observed[0])
+
+    def _sums(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the sums of weights [r, n] in the fine bins [r, bins], and those at and above each cut [r, cuts]."""
+        parts = np.add.reduceat(weights, self._starts, axis=1)
+        above = np.zeros((len(parts), parts.shape[1] + 1))
+        above[:, :-1] = np.cumsum(parts[:, ::-1], axis=1)[:, ::-1]
+        return np.add.reduceat(parts, self._bins, axis=1), above[:, self._cuts]
 
     def _distances(self, step: FloatArray) -> dict[str, FloatArray]:
         """Return KS, Wasserstein and energy [r] of differences of cumulative distributions [r, limits]."""
@@ -108,13 +126,25 @@ class _Pool:
             "energy": np.sqrt(2 * (np.square(step) @ self._width)),
         }
 
-    def _difference(self, counts: FloatArray) -> FloatArray:
-        """Return F_second - F_first at the limits of the bins [r, limits], for events with multiplicities [r, n]."""
-        sums = [np.add.reduceat(weight * counts, self._starts, axis=1) for weight in self._sides]
-        totals = [part.sum(axis=1, keepdims=True) for part in sums]
-        good = (totals[0] > 0) & (totals[1] > 0)
-        shares = [part / np.where(good, total, np.nan) for part, total in zip(sums, totals, strict=True)]
-        return np.asarray(np.cumsum(shares[1] - shares[0], axis=1)[:, :-1])
+    def _difference(self, counts: FloatArray) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+        """Return F_second - F_first at the limits of the bins [r, limits], and the efficiencies of the cuts [r, cuts].
+
+        Args:
+            counts: multiplicities of the events, sorted by score [r, n].
+
+        """
+        sides = [self._sums(weight * counts) for weight in self._sides]
+        totals = [part.sum(axis=1, keepdims=True) for part, _ in sides]
+        norms = [np.where((totals[0] > 0) & (totals[1] > 0), total, np.nan) for total in totals]
+        first, second = (part / norm for (part, _), norm in zip(sides, norms, strict=True))
+        efficiencies = [above / norm for (_, above), norm in zip(sides, norms, strict=True)]
+        return np.asarray(np.cumsum(second - first, axis=1)[:, :-1]), (efficiencies[0], efficiencies[1])
+
+
+def _relative(difference: FloatArray, efficiency: FloatArray) -> FloatArray:
+    """Return a difference of efficiencies in units of an efficiency; NaN where that is not positive."""
+    positive = np.isfinite(efficiency) & (efficiency > 0)
+    return np.asarray(np.where(positive, difference / np.where(positive, efficiency, 1.0), np.nan))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,15 +155,21 @@ class Permuted:
     pair: float  # n_eff of the pair
     drawn: Mapping[str, FloatArray]  # [permutations]
     resampled: Mapping[str, FloatArray]  # [replicas], not scaled: the bootstrap about the observed difference
+    shifts: FloatArray  # [permutations, cuts], of the efficiencies of the cuts
+    resampled_shifts: FloatArray  # [replicas, cuts], about the observed difference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwoSamples:
-    """The two samples of one model that are compared, and the edges [b + 1] of the bins of chi2 and Jensen-Shannon."""
+    """The two samples of one model that are compared, and the edges [b + 1] of the bins of chi2 and Jensen-Shannon.
+
+    cuts: cuts on the score whose efficiencies are compared; as many for all models that are compared together.
+    """
 
     source: WeightedScores
     other: WeightedScores
     edges: FloatArray
+    cuts: Sequence[float] = ()
 
 
 def permute(
@@ -159,25 +195,29 @@ def permute(
     """
     if permutations < 1:
         raise ValueError(f"a permutation test needs at least one permutation, not {permutations}")
-    pools = [_Pool(pair.source, pair.other, bin_edges(pair.edges)) for pair in pairs]
+    pools = [_Pool(pair) for pair in pairs]
     events, size = len(pools[0].weight), pools[0].size
     if any((len(pool.weight), pool.size) != (events, size) for pool in pools):
         raise ValueError("the samples that are permuted together have different sizes")
     generator = np.random.default_rng(seed)
     masks = (_subset(events, size, generator).astype(np.float64) for _ in range(permutations))
-    drawn: list[list[dict[str, FloatArray]]] = [[] for _ in pools]
+    drawn: list[list[tuple[dict[str, FloatArray], FloatArray]]] = [[] for _ in pools]
     for block in _blocks(masks, events):
         for pool, parts in zip(pools, drawn, strict=True):
-            parts.append(_scaled(*pool.statistics(block)))
-    moved: list[list[dict[str, FloatArray]]] = [[] for _ in pools]
+            values, pair, shifts = pool.statistics(block)
+            parts.append((_scaled(values, pair), shifts))
+    moved: list[list[tuple[dict[str, FloatArray], FloatArray]]] = [[] for _ in pools]
     for block in _blocks(poisson_counts(events, replicas, bootstrap_seed), events):
         for pool, parts in zip(pools, moved, strict=True):
             parts.append(pool.resampled(block))
     result = []
-    for pool, of_labels, of_events in zip(pools, drawn, moved, strict=True):
-        values, pair = pool.statistics(pool.first[None].astype(np.float64))
+    for number, pool in enumerate(pools):
+        values, pair, _ = pool.statistics(pool.first[None].astype(np.float64))
         observed = {name: float(value[0]) for name, value in _scaled(values, pair).items()}
-        result.append(Permuted(observed, float(pair[0]), _joined(of_labels), _joined(of_events)))
+        none = np.zeros((0, len(pairs[number].cuts)))
+        of_labels, of_events = ([part for part, _ in parts[number]] for parts in (drawn, moved))
+        shifts, about = (np.concatenate([none, *(s for _, s in parts[number])]) for parts in (drawn, moved))
+        result.append(Permuted(observed, float(pair[0]), _joined(of_labels), _joined(of_events), shifts, about))
     return result
 
 
@@ -302,6 +342,30 @@ def same_generator_nulls(
         quantiles = [_order_statistic(finite, level) for finite in finite_sets]
         wider = int(np.argmax(quantiles))
         nulls[name] = NullDistribution(name, finite_sets[wider], level, quantiles[wider], source.n_eff, other.n_eff)
+    return nulls
+
+
+def shift_nulls(permuted: Permuted, level: float = 0.95) -> list[Interval | None]:
+    """Return for each cut the central interval of the shifts of its efficiency between two samples of one generator.
+
+    As in `same_generator_nulls`, it is computed by permutation of the labels and by a bootstrap about the observed
+    difference, and the wider one is returned. It is None where more than 5 % of the replicas are undefined, because
+    no event of the source passes in them.
+
+    Args:
+        permuted: result of `permute` for samples with cuts.
+        level: the share of the shifts inside.
+
+    """
+    tails = (0.5 * (1 - level), 0.5 * (1 + level))
+    nulls: list[Interval | None] = []
+    for of_cut in zip(permuted.shifts.T, permuted.resampled_shifts.T, strict=True):
+        finite = [values[np.isfinite(values)] for values in of_cut if len(values)]
+        if not finite or any(len(f) < 0.95 * len(v) for f, v in zip(finite, of_cut, strict=False)):
+            nulls.append(None)
+            continue
+        low, high = max((np.quantile(values, tails) for values in finite), key=lambda ends: float(ends[1] - ends[0]))
+        nulls.append(Interval(0.0, float(low), float(high), level))
     return nulls
 
 

@@ -21,6 +21,7 @@ from hepda.events.expressions.columns import Bools, Column, counts, offsets_of
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import Expression
 from hepda.events.files.opening import EventSource, integers
+from hepda.events.specs import identifier_column
 from hepda.timing import timed
 
 SPAN_ENTRIES = 100_000
@@ -221,9 +222,12 @@ class ChunkReader:
             evaluator = Evaluator(columns, self.variables, len(index), where)
         features = self._features(evaluator, path, entries)
         weight = self._weight(evaluator, path, entries)
-        key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}", entries) for n in self.key))
+        numbers = {name: integers(columns[name], f"{path}: the branch {name!r}", entries) for name in self.key}
+        key = event_key(*numbers.values())
         evaluator.define(PHYSICAL, Column(weight))
-        extra = self._domains(evaluator, weight, path, entries) | self._regions(evaluator, path, entries)
+        # One type for all files: they may have a number as int32, uint64 or int64.
+        extra = {identifier_column(name): values.astype(np.int64) for name, values in numbers.items()}
+        extra |= self._domains(evaluator, weight, path, entries) | self._regions(evaluator, path, entries)
         extra |= self._targets(evaluator, path, entries)
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.exact_number(expression)

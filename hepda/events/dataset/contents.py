@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, SourceError
 from hepda.events.files.locations import expand
-from hepda.events.specs import DatasetSpec
+from hepda.events.specs import IDENTIFIER, DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.fingerprint import states_of, table_name
 from hepda.runtime import fingerprint
@@ -47,6 +47,8 @@ def contents_of(
         for name, values in table.collections.items() if "features" in names else ():
             yield f"{_OBJECTS}{name} of {sample}", values[rows]
         for name, values in table.columns.items() if "features" in names else ():
+            if name.startswith(IDENTIFIER):  # the key is their hash
+                continue
             # The same name with another expression is another column.
             title = name if name not in columns else f"{name} = {columns[name]}"
             yield f"{fingerprint.OPTIONAL}{title} of {sample}", values[rows]

@@ -261,7 +261,7 @@ def _read_sample(
 
 def _column_defaults(spec: DatasetSpec) -> dict[str, Any]:
     """Return the values of an event in the columns that its sample does not fill."""
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = {name: np.int64(0) for name in spec.identifiers.values()}  # every sample has them
     for model in spec.domain_sections:
         defaults[f"domain:{model}:mask"] = np.bool_(False)
         defaults[f"domain:{model}:weight"] = np.float64(0.0)

@@ -29,7 +29,7 @@ from hepda.events.domains.roles import (
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
-from hepda.events.results.per_model import ModelNumbers, bias_numbers, model_numbers
+from hepda.events.results.per_model import ModelNumbers, bias_numbers, input_importance, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.results.regression.numbers import regression_numbers
 from hepda.events.table.feature_table import FeatureTable
@@ -65,7 +65,7 @@ class Numbers:
     models: dict[str, ModelNumbers] = field(default_factory=dict)  # those that predict classes
     regressions: dict[str, RegressionNumbers] = field(default_factory=dict)  # and those that predict a number
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
-    importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
+    importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # for the domains, by other domain
     separations: tuple[InputSeparation, ...] = ()  # of signal and background by each input alone, in the source
     removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most separating inputs, by domain
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
@@ -144,6 +144,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.inputs[domain] = result
         elif kind == "inputs":
             numbers.separations = result
+        elif kind == "inputs of model":
+            numbers.models[model].importance = result
         elif kind == "classes":
             numbers.models[model].classes = result
         elif kind == "bias":
@@ -160,7 +162,8 @@ Part = tuple[str, str, str]
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
     "regression": "predicted numbers",
-    "inputs": "separation by inputs", "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
+    "inputs": "separation by inputs", "inputs of model": "inputs of models", "ratio": "ratios of shifts",
+    "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
 
@@ -172,6 +175,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         networks = [model for model in evaluated.networks if model in evaluated.scores]
         parts += [("probe", model, other) for other in evaluated.others for model in networks]
         parts += [("importance", "", other) for other in evaluated.others]
+        parts += [("inputs of model", model, "") for model in evaluated.scores]
     if evaluated.scores:
         parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
@@ -200,6 +204,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = _rocs(evaluated, domain)
     elif kind == "model":
         result = model_numbers(evaluated, model)
+    elif kind == "inputs of model":
+        result = input_importance(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
     elif kind == "regression":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hepda.evaluation.differences.flatness import flatness
 from hepda.evaluation.efficiency import cut_at_efficiency, efficiency_curve, quantile_edges, working_point
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, significance_at
 from hepda.evaluation.fits.binning import automatic_edges, bin_contents
+from hepda.evaluation.importance import Change, class_importance
 from hepda.evaluation.overtraining import overtraining_test
 from hepda.events.dataset.splits import part_of
 from hepda.events.domains.roles import (
@@ -39,6 +40,7 @@ from hepda.results.evaluation import (
     CalibrationCurve,
     EfficiencyCurve,
     EfficiencyShift,
+    FeatureImportance,
     Flatness,
     OvertrainingTest,
     ProbeResult,
@@ -58,6 +60,11 @@ _RESCORED = 500_000
 """Number of events that are read from the table at once to be scored again."""
 _COMPARED = 2_000_000
 """Number of events times models that are compared at once: their scores and weights are sorted copies."""
+_PREDICTED = 3_000_000
+"""Number of events that a model is asked for in total, objects and members counted, to rank its inputs."""
+_FEWEST, _MOST = 2_000, 20_000
+"""Number of events, of both classes together, that the ranking of the inputs takes."""
+_SHUFFLES = 2
 CUT_PARTS = 20
 """Number of parts of the events; groups of parts are cut where the other parts have their best significance."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
@@ -82,6 +89,7 @@ class ModelNumbers:
     efficiency: dict[str, dict[str, EfficiencyCurve]] = field(default_factory=dict)  # by variable and class
     flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
     overtraining: dict[str, OvertrainingTest] | str = "the trained models were not available"  # by class
+    importance: FeatureImportance | str | None = None  # of the inputs for the classes; None: not asked for
     noise: TrainingNoise | None = None
     classes: ModelClasses | None = None  # None for two classes
 
@@ -163,11 +171,13 @@ def _bias_numbers(evaluated: EvaluationInput, models: Sequence[str], other: str)
     signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
     first = compared(spec, table, other)[0].class_name
     further = [name for name in common_classes(spec.domains, table, other) if name != first]
+    points = tuple(dict.fromkeys((*spec.shift_points, *CURVE)))  # those of the tables, and those of the figure
+    shifts: dict[str, tuple[EfficiencyShift, ...]] = {}
     tests: dict[str, dict[str, BiasResult]] = {model: {} for model in scores}
     for class_name in (None, *further):
         source, target = compared(spec, table, other, class_name)
         name = source.class_name
-        settings = bias_tests.BiasSettings(spec.shift_points, name, seed=spec.seed)
+        settings = bias_tests.BiasSettings(points, name, seed=spec.seed)
         sides = [
             bias_tests.ModelScores(
                 sample(score[source.mask], table.weight[source.mask], f"{name} of the source"),
@@ -178,19 +188,17 @@ def _bias_numbers(evaluated: EvaluationInput, models: Sequence[str], other: str)
             for model, score in scores.items()
         ]
         for model, result in zip(scores, bias_tests.compare_models(sides, settings), strict=True):
-            tests[model][name] = result
-    source, target = compared(spec, table, other)
+            shifts.setdefault(model, result.efficiency_shift)  # of the compared class, which is the first
+            in_tables = tuple(s for s in result.efficiency_shift if s.signal_efficiency in spec.shift_points)
+            tests[model][name] = replace(result, efficiency_shift=in_tables)
     return {
         model: BiasNumbers(
             tests[model],
-            bias_tests.efficiency_shift(
-                score[signal], table.weight[signal], score[source.mask], table.weight[source.mask],
-                score[target.mask], table.weight[target.mask], CURVE,
-            ),
+            tuple(s for s in shifts[model] if s.signal_efficiency in CURVE),
             decomposition(spec, table, score, other, edges[model]),
         )
         for model, score in scores.items()
-    }  # fmt: skip
+    }
 
 
 @timed("significance")
@@ -312,3 +320,67 @@ def overtraining(evaluated: EvaluationInput, model: str) -> dict[str, Overtraini
         except DataError as reason:
             return str(reason)
     return tests
+
+
+def input_importance(evaluated: EvaluationInput, model: str) -> FeatureImportance | str:
+    """Return which inputs a model separates the classes by, in the source; see `class_importance`.
+
+    It takes as many events of signal as of background, so many that the model can be asked within its limits; each is
+    scored by the trainings that did not see it. A collection of objects is one input.
+
+    Args:
+        evaluated: the events, scores and trained models.
+        model: name of the model.
+
+    Returns:
+        The importance of each input, or the reason if there is none.
+
+    """
+    rescore = evaluated.rescore
+    if rescore is None:
+        return "the trained models were not available"
+    about = evaluated.spec.models[model]
+    inputs = [*(evaluated.table.names if about.features is None else about.features), *about.collections]
+    objects = sum(section.max for section in about.collections.values())
+    work = _SHUFFLES * max(len(inputs), 1) * max(about.members, 1) * (1 + objects)
+    table = _of_both_classes(evaluated, int(np.clip(_PREDICTED / work, _FEWEST, _MOST)))
+
+    def predict(changes: Sequence[Change]) -> Array:
+        changed = _changed(table, changes)
+        score = np.empty(len(changed))
+        for fold in np.unique(changed.fold):
+            rows = changed.fold == fold
+            score[rows] = rescore(changed.select(rows), model, int(fold))
+        return score.reshape(len(changes), len(table))
+
+    at_once = max(1, _RESCORED // (max(len(table), 1) * (1 + objects)))
+    try:
+        return class_importance(
+            predict, inputs, table.label, table.weight, repeats=_SHUFFLES, at_once=at_once, seed=evaluated.spec.seed
+        )
+    except DataError as reason:
+        return str(reason)
+
+
+def _of_both_classes(evaluated: EvaluationInput, events: int) -> FeatureTable:
+    """Return at most `events` events of the source, drawn at random, half of them signal."""
+    table, generator = evaluated.table, np.random.default_rng([evaluated.spec.seed, 3])
+    inner = table.of_domain(evaluated.spec.domains.nominal)
+    chosen = []
+    for label in LABELS.values():
+        rows = np.flatnonzero(inner & (table.label == label))
+        chosen.append(generator.choice(rows, min(len(rows), events // 2), replace=False))
+    return table.select(np.sort(np.concatenate(chosen)))
+
+
+def _changed(table: FeatureTable, changes: Sequence[Change]) -> FeatureTable:
+    """Return the events once for each change, with one input or collection of each copy taken from other events."""
+    copies = table.select(np.tile(np.arange(len(table)), len(changes)))
+    for number, (name, order) in enumerate(changes):
+        rows = slice(number * len(table), (number + 1) * len(table))
+        if name in table.collections:
+            copies.collections[name][rows] = table.collections[name][order]
+        elif name:
+            column_number = table.names.index(name)
+            copies.features[rows, column_number] = table.features[order, column_number]
+    return copies

@@ -17,6 +17,7 @@ from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
     BiasResult,
+    FeatureImportance,
     Interval,
     ProbeResult,
     ShiftRatio,
@@ -81,6 +82,8 @@ def bias_of(bias: BiasResult) -> dict[str, Any]:
         "efficiency_shift_error": {f"{s.signal_efficiency:g}": s.error for s in shifts},
         "n_eff": {"source": bias.n_eff_source, "other": bias.n_eff_other},
     }
+    nulls = {f"{s.signal_efficiency:g}": {"low": s.null.low, "high": s.null.high} for s in shifts if s.null is not None}
+    entry |= {"efficiency_shift_null": nulls} if nulls else {}
     limits = {f"{s.signal_efficiency:g}": s.upper for s in shifts if s.upper is not None}
     entry |= limit_of_p(bias.p_is_limit)
     entry |= {"efficiency_shift_upper_limit": limits} if limits else {}
@@ -264,6 +267,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
             for efficiency, by_domain in model_numbers.working.items()
         },
+        **({} if model_numbers.importance is None else {"importance": importance_of(model_numbers.importance)}),
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
@@ -289,6 +293,15 @@ def _number_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training
         **_training(training),
     }
     return EventModel.from_json(plain(entry))
+
+
+def importance_of(result: FeatureImportance | str) -> dict[str, Any]:
+    """Return models.<model>.importance: the decrease of the AUC if an input is shuffled, the largest first."""
+    if isinstance(result, str):
+        return {"auc": None, "inputs": {}, "why": result}
+    drops = zip(result.names, result.drop.tolist(), result.error.tolist(), strict=True)
+    inputs = {name: {"value": drop, "error": error} for name, drop, error in drops}
+    return {"auc": result.auc, "events": result.events, "inputs": inputs}
 
 
 def _decompositions(model: ModelNumbers, pairs: Mapping[str, str]) -> dict[str, Any]:

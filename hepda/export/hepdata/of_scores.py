@@ -201,19 +201,42 @@ def importance(found: Mapping[str, FeatureImportance], *, source: str, **_: Any)
     )  # fmt: skip
 
 
+def class_importance(found: Mapping[str, FeatureImportance], *, source: str, **_: Any) -> list[FigureTable]:
+    """Return the decrease of the AUC of each model by each input."""
+    return joined(
+        [
+            Curve(names("Input", result.names),
+                  Dependent("Decrease of the AUC", numbers(result.drop), [symmetric(STATISTICS, result.error)],
+                         {"Model": model, "Domain": source}))
+            for model, result in found.items()
+        ]
+    )  # fmt: skip
+
+
 def shifts(
     found: Mapping[str, Sequence[EfficiencyShift]], *, source: str, other: str, class_name: str = "background", **_: Any
 ) -> list[FigureTable]:
-    """Return the relative shift of the efficiency against the signal efficiency, by model."""
-    return joined(
-        [
-            Curve(axis(SIGNAL_EFFICIENCY, [p.signal_efficiency for p in points]),
-                  Dependent("Relative shift of the efficiency", numbers([p.shift for p in points]),
-                         [symmetric(STATISTICS, [p.error for p in points])],
-                         {"Model": model, "Class": class_name, "Domains": f"{source}, {other}"}))
-            for model, points in found.items() if points
-        ]
-    )  # fmt: skip
+    """Return the relative shift of the efficiency against the signal efficiency, and its null, by model."""
+    curves = []
+    for model, points in found.items():
+        if not points:
+            continue
+        efficiencies = axis(SIGNAL_EFFICIENCY, [p.signal_efficiency for p in points])
+        of = {"Model": model, "Class": class_name, "Domains": f"{source}, {other}"}
+        errors = [symmetric(STATISTICS, [p.error for p in points])]
+        curves.append(
+            Curve(
+                efficiencies,
+                Dependent("Relative shift of the efficiency", numbers([p.shift for p in points]), errors, of),
+            )
+        )
+        level = next((point.null.level for point in points if point.null is not None), None)
+        if level is not None:
+            ends = ([None if p.null is None else getattr(p.null, end) for p in points] for end in ("low", "high"))
+            zeros = [0.0] * len(points)
+            spread = interval(zeros, *ends, f"{100 * level:.0f} % of the samples")
+            curves.append(Curve(efficiencies, Dependent("Shift between samples of one generator", zeros, [spread], of)))
+    return joined(curves)
 
 
 def ks(

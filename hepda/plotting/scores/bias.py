@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -22,7 +23,7 @@ from hepda.plotting.base.style import (
     model_styles,
     styled,
 )
-from hepda.results.evaluation import BiasResult, EfficiencyShift
+from hepda.results.evaluation import BiasResult, EfficiencyShift, Interval
 
 _ARROW = 8.0  # per cent: the length of the arrow of a limit
 MANY_POINTS = 8  # from this number on a curve with a band is more readable than points with bars
@@ -41,7 +42,8 @@ def shift_figure(
     """Draw the relative shift of the efficiency from `source` to `other` against the signal efficiency of the cut.
 
     Few points are drawn with error bars, next to each other; many as a curve with a band. Where there is only a limit,
-    because no event passes, an arrow points down from it. Working points without either are excluded.
+    because no event passes, an arrow points down from it. Working points without either are excluded. The grey band has
+    the shifts between two samples of one generator, of the model for which they are largest.
 
     Args:
         shifts: model -> its working points.
@@ -80,6 +82,7 @@ def shift_figure(
             step = 0.012 * (index - 0.5 * (len(shifts) - 1))
             axes.errorbar(x + step, shift, yerr=error, fmt=style.marker, color=style.colour, label=model, linewidth=0.9)
         reach += [float(np.min(shift - error)), float(np.max(shift + error))]
+    level = _null_band(axes, shifts.values(), reach) if count else None
     if not count:
         raise DataError(f"no model has an efficiency shift between {source} and {other}; there is nothing to draw")
     axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
@@ -89,9 +92,38 @@ def shift_figure(
     axes.set_xlabel(rf"Signal efficiency of the cut in {source}")
     axes.set_ylabel(rf"Shift of {class_name} efficiency [%]")
     axes_label(axes, label)
-    notes = [f"{other} / {source} − 1", label.note if label else ""]
+    null = "" if level is None else f"grey: {100 * level:.0f} % of the shifts within one generator"
+    notes = [f"{other} / {source} − 1", null, label.note if label else ""]
     legend_above(axes, note="\n".join(note for note in notes if note))
     return drawn
+
+
+def _null_band(axes: Axes, curves: Iterable[Sequence[EfficiencyShift]], reach: list[float]) -> float | None:
+    """Draw the widest null intervals of the models at each working point, and return their level.
+
+    Where few events are left the band is wide, and may exceed the panel.
+
+    Args:
+        axes: where they are drawn.
+        curves: the working points of each model.
+        reach: lowest and highest numbers of the figure, to which the usual ends of the band are added.
+
+    """
+    widest: dict[float, Interval] = {}
+    for point in (point for points in curves for point in points if point.null is not None):
+        before = widest.get(point.signal_efficiency)
+        if point.null is not None and (before is None or point.null.error > before.error):
+            widest[point.signal_efficiency] = point.null
+    if len(widest) < 2:  # a band needs two ends
+        return None
+    x = sorted(widest)
+    low, high = (np.array([100 * getattr(widest[e], end) for e in x]) for end in ("low", "high"))
+    fill, edge = (0.55, 0.55, 0.55, 0.28), (0.3, 0.3, 0.3, 0.9)  # the edge tells it from the band of a grey model
+    axes.fill_between(
+        x, low, high, facecolor=fill, edgecolor=edge, linewidth=0.5, linestyle=":", zorder=0.5, gid="null"
+    )
+    reach += [float(np.median(low)), float(np.median(high))]
+    return next(iter(widest.values())).level
 
 
 @styled

@@ -19,6 +19,7 @@ from hepda import __version__
 from hepda.config import AnalysisConfig, NetworkConfig, load_config
 from hepda.config.scan import Vary, grid, left_out, method_key, overrides, strength_key
 from hepda.events.resolve import model_specs
+from hepda.events.specs import IDENTIFIER
 from hepda.events.table.fingerprint import name_of
 from hepda.events.training.jobs import EventJob, jobs_of
 
@@ -163,7 +164,8 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
     columns = [
         values
         for name, values in table.columns.items()
-        if model is None or not name.startswith("domain:") or name.startswith(f"domain:{model}:")
+        if not name.startswith(IDENTIFIER)
+        and (model is None or not name.startswith("domain:") or name.startswith(f"domain:{model}:"))
     ]
     for column in (*rows, table.validation, *columns, *table.collections.values()):
         value = zlib.crc32(np.ascontiguousarray(column).data.cast("B"), value)

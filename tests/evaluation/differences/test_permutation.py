@@ -5,7 +5,15 @@ from scipy import stats
 from hepda.errors import DataError
 from hepda.evaluation.arrays import sample
 from hepda.evaluation.differences import distances
-from hepda.evaluation.differences.permutation import STATISTICS, permutation_tests, same_generator_nulls
+from hepda.evaluation.differences.permutation import (
+    STATISTICS,
+    TwoSamples,
+    _subset,
+    permutation_tests,
+    permute,
+    same_generator_nulls,
+    shift_nulls,
+)
 
 EDGES = np.array([-np.inf, -0.8, 0.0, 0.8, np.inf])
 
@@ -143,3 +151,44 @@ def test_a_value_that_no_permutation_reaches_has_a_limit_on_its_p_value():
     assert all(test.p_is_limit and test.p_value == pytest.approx(1 / 51) for test in tests.values())
     near = draw(generator, 300)
     assert not any(test.p_is_limit for test in permutation_tests(a, near, EDGES, values(a, near)).values())
+
+
+def shift_of(first, second, weight, score, cut):
+    """The relative difference of the efficiencies of a cut, by definition."""
+    efficiency = [weight[side & (score >= cut)].sum() / weight[side].sum() for side in (first, second)]
+    return efficiency[1] / efficiency[0] - 1
+
+
+def test_shifts_of_exchanged_labels_are_those_by_definition_and_change_no_other_statistic():
+    generator = np.random.default_rng(4)
+    a, b = draw(generator, 3000, negative=0.1), draw(generator, 2500, shift=0.1, scale=3.0)
+    cuts = (0.25, 1.3, 9.0)
+    [with_cuts], [without] = (permute([TwoSamples(a, b, EDGES, c)], 5, 7, replicas=5) for c in (cuts, ()))
+    for name in STATISTICS:
+        np.testing.assert_allclose(with_cuts.drawn[name], without.drawn[name], rtol=1e-9)
+    score = np.concatenate([a.score, b.score])
+    order = np.argsort(score, kind="stable")
+    weight = np.concatenate([s.weight * len(s.weight) / s.sumw for s in (a, b)])[order]
+    labels = np.random.default_rng(7)
+    for shifts in with_cuts.shifts:
+        first = _subset(len(score), len(a.score), labels)
+        expected = [shift_of(first, ~first, weight, score[order], cut) for cut in cuts[:2]]
+        np.testing.assert_allclose(shifts[:2], expected, rtol=1e-9)
+    assert np.isnan(with_cuts.shifts[:, 2]).all() and shift_nulls(with_cuts)[2] is None  # no event passes
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_the_null_of_a_shift_is_as_wide_as_its_spread_without_a_difference(shift):
+    """Whether there is a difference or not: 1.96 standard deviations of the shifts of equal samples."""
+    generator, cut = np.random.default_rng(6), 0.8
+    a, b = draw(generator, 4000, negative=0.1), draw(generator, 3000, shift=shift, negative=0.1)
+    [null] = shift_nulls(permute([TwoSamples(a, b, EDGES, (cut,))], 400, 1, replicas=400, bootstrap_seed=2)[0])
+    spread = []
+    for _ in range(400):
+        pair = [draw(generator, n, negative=0.1) for n in (4000, 3000)]
+        first, second = (s.weight[s.score >= cut].sum() / s.weight.sum() for s in pair)
+        spread.append(second / first - 1)
+    assert null.low < 0 < null.high and null.level == 0.95
+    # with a difference more events of the other sample pass, and these fluctuate more
+    widest = 1.25 if shift == 0 else 1.8
+    assert 0.8 < null.error / (1.96 * np.std(spread)) < widest

@@ -20,6 +20,7 @@ from hepda.events.dataset import chunks, reading
 from hepda.events.dataset.inputs import inspect
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.dataset.plan import cuts_of
+from hepda.events.dataset.splits import event_key
 from hepda.events.files.opening import Tree
 from hepda.events.resolve import dataset_spec
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
@@ -378,3 +379,17 @@ def test_cms_nanoaod_end_to_end(tmp_path: Path) -> None:
     assert summary.sums.negative_fraction == pytest.approx((events["genWeight"][kept] < 0).mean())
     assert summary.sums.sumw == pytest.approx(events["genWeight"][kept].sum() * 10 * 1000 * 832 / 1e6)
     np.testing.assert_array_equal(result.table.features[: kept.sum(), 0], events["MET_pt"][kept])
+
+
+def test_the_numbers_that_identify_an_event_are_kept_in_one_type_whatever_that_of_the_file(tmp_path: Path) -> None:
+    write_analysis(tmp_path, N)
+    large = np.arange(N, dtype=np.uint64) + np.uint64(2**62 + 1)  # a float has no room for the last digits
+    write_sample(tmp_path / "third.root", N, 5, signal=False, shift=-1.0, cross_section=20.0, spoil={"event": large})
+    run = np.arange(N, dtype=np.int16)
+    write_sample(tmp_path / "signal.root", N, 1, signal=True, cross_section=0.5, spoil={"run": run})
+    table = loaded(tmp_path).table
+    columns = {name: table.columns[f"identifier:{name}"] for name in ("run", "event")}
+    assert all(values.dtype == np.int64 for values in columns.values())
+    assert np.array_equal(event_key(columns["run"], columns["event"]), table.key)
+    assert np.isin(columns["event"][table.of_samples(["third"])], large.astype(np.int64)).all()
+    assert len(np.unique(columns["run"][table.of_samples(["signal"])])) > N // 4

@@ -21,7 +21,7 @@ from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.results.figures import inputs
-from hepda.events.results.per_model import CUT_PARTS
+from hepda.events.results.per_model import CUT_PARTS, _changed, input_importance
 from hepda.events.results.per_run import run_metrics
 from hepda.events.training.model_description import setup_of
 from hepda.plotting.scores import features
@@ -391,3 +391,39 @@ def test_what_each_model_is_stands_in_words(loaded):
     assert result["score"]["strength"] == 5.0 and "strength" not in result["trees"]
     assert result["informed"]["adaptation"] == "reads its domain (simulation 0, alternative 1), scored at 0"
     assert result["trees"]["adaptation"] == "background weighted as background_alt"
+
+
+def rescored(table, model, fold, member=None):
+    """A model that reads `ht` alone, with another slope in each fold."""
+    return (1 + fold) * table.features[:, table.names.index("ht")]
+
+
+def test_inputs_that_a_model_uses_are_measured_on_events_of_their_fold(loaded):
+    evaluated = replace(judged(loaded, "models={one: {kind: bdt}, two: {kind: bdt}}"), rescore=rescored)
+    result = input_importance(evaluated, "one")
+    drops = dict(zip(result.names, result.drop, strict=True))
+    assert result.names == ("ht", "met") and drops["met"] == 0.0 and drops["ht"] > 5 * result.error[0]
+    table = evaluated.table
+    inner = table.of_domain("simulation") & (table.label >= 0)
+    assert result.events <= inner.sum()
+    score = rescored(table, "one", 0) * (1 + table.fold)
+    assert result.auc == pytest.approx(auc(score[inner], table.label[inner], table.weight[inner]), abs=0.03)
+    entry = to_json.importance_of(result)
+    assert list(entry["inputs"]) == ["ht", "met"] and entry["events"] == result.events
+    assert input_importance(replace(evaluated, rescore=None), "one") == "the trained models were not available"
+
+
+def test_a_collection_of_objects_is_one_input(loaded):
+    evaluated = judged(loaded)
+    jets = np.arange(2.0 * len(evaluated.table), dtype=np.float32).reshape(-1, 2)
+    table = replace(evaluated.table, collections={"jets": jets.copy()})
+    order = np.random.default_rng(0).permutation(len(table))
+    changed = _changed(table, [("", order), ("jets", order), ("met", order)])
+    first, second, third = np.split(np.arange(len(changed)), 3)
+    np.testing.assert_array_equal(changed.features[first], table.features)
+    np.testing.assert_array_equal(changed.features[second], table.features)
+    np.testing.assert_array_equal(changed.collections["jets"][second], jets[order])
+    np.testing.assert_array_equal(changed.collections["jets"][third], jets)
+    np.testing.assert_array_equal(changed.features[third, 1], table.features[order, 1])
+    np.testing.assert_array_equal(changed.features[third, 0], table.features[:, 0])
+    np.testing.assert_array_equal(table.collections["jets"], jets)  # nothing of the events themselves is changed

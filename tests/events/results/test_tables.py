@@ -138,6 +138,19 @@ def test_metrics_of_other_kinds_get_their_own_table() -> None:
     assert tables.summary_table(EventMetrics.from_json(metrics)).rows[0][2].text == "0.9000"
 
 
+def test_a_shift_that_one_generator_has_by_itself_is_marked() -> None:
+    entry = {
+        "class": "background", "ks": 0.05, "efficiency_shift": {"0.3": -0.1, "0.5": -0.1},
+        "efficiency_shift_error": {"0.3": 0.08, "0.5": 0.02},
+        "efficiency_shift_null": {"0.3": {"low": -0.15, "high": 0.17}, "0.5": {"low": -0.04, "high": 0.04}},
+    }  # fmt: skip
+    metrics = EventMetrics.from_json({"models": {"m": {"bias": {"a:b": entry}}, "old": {"bias": {"a:b": {
+        name: value for name, value in entry.items() if name != "efficiency_shift_null"}}}}})  # fmt: skip
+    [table] = tables.bias_tables(metrics)
+    marks = {row[0].text: [cell.good for cell in row[3:5]] for row in table.rows}
+    assert marks == {"m": [True, False], "old": [False, False]}
+
+
 def test_the_first_table_has_the_shifts_in_the_tail_to_every_simulated_domain() -> None:
     def shifts(at30: float) -> dict:
         points = {"0.1": 3 * at30, "0.2": 2 * at30, "0.3": at30, "0.5": 0.0}

@@ -18,7 +18,8 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
         name = models[run.models[0]].bias[other].class_name
         yield Drawing(
             "domains", f"efficiency_shift_{other}", f"Efficiency shift, {run.source} to {other}",
-            "Relative difference of the background efficiency at cuts with the given signal efficiency.",
+            "Relative difference of the background efficiency at cuts with the given signal efficiency. Bands of the "
+            "models: statistical errors. Grey: shifts between two samples of one generator of these sizes and weights.",
             lambda curves=curves, other=other, name=name: Plot.of(  # type: ignore[misc]
                 bias.shift_figure,
                 curves, source=run.source, other=other, class_name=name, label=run.label(), models=run.models

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from hepda.evaluation.inputs import weighted_correlations
-from hepda.events.results.figure_data import Array, FigureData, axis
+from hepda.events.results.figure_data import Array, FigureData, axis, short_label
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration, efficiency, roc
 from hepda.plotting.scores.correlations import correlations_figure
+from hepda.plotting.scores.importance import class_importance_figure
 from hepda.report.drawing import Drawing
+from hepda.results.evaluation import FeatureImportance
 
 
 def separation_drawings(run: FigureData) -> Iterator[Drawing]:
@@ -38,6 +40,18 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
             "Signal fraction against the score, both classes scaled to the same yield; lower panel: the difference.",
             lambda curves=curves, domain=domain: Plot.of(  # type: ignore[misc]
                 calibration.calibration_figure, curves, label=run.label(domain), models=run.models
+            ),
+        )  # fmt: skip
+    importance = {m: n.importance for m, n in run.numbers.models.items() if isinstance(n.importance, FeatureImportance)}
+    if importance:
+        labels = {name: short_label(name, run.appearance.plots.get(name)) for name in run.table.names}
+        yield Drawing(
+            "separation", "class_importance", "Inputs that the models use",
+            "Decrease of the AUC of a trained model if an input takes the values of other events, for the inputs that "
+            "matter most; correlated inputs share importance, which can hide it.",
+            lambda: Plot.of(
+                class_importance_figure,
+                importance, source=run.source, names=labels, label=run.label(), models=run.models,
             ),
         )  # fmt: skip
     if run.models:

@@ -7,6 +7,7 @@ from hepda.events.results.tables.decomposition import decomposition_tables
 from hepda.events.results.tables.diagnostics import (
     bins_table,
     calibration_table,
+    class_importance_table,
     flatness_table,
     gradients_table,
     importance_table,
@@ -43,6 +44,7 @@ __all__ = [
     "by_domain_table",
     "calibration_table",
     "class_calibration_tables",
+    "class_importance_table",
     "class_tables",
     "conclude",
     "decomposition_tables",

@@ -36,8 +36,15 @@ def quantity(entry: Record | None, name: str) -> Quantity:
     return Quantity(None, present=False) if entry is None else entry.quantity(name)
 
 
-def shift_cell(bias: BiasEntry | None, point: str) -> Cell:
-    """Return the shift at a working point in per cent, or the limit on it if no event passes."""
+def shift_cell(bias: BiasEntry | None, point: str, *, marked: bool = False) -> Cell:
+    """Return the shift at a working point in per cent, or the limit on it if no event passes.
+
+    Args:
+        bias: the comparison of two domains; None: the model has none.
+        point: the signal efficiency, a key of the mappings of `bias`.
+        marked: whether a shift is marked that two samples of one generator have as well (`efficiency_shift_null`).
+
+    """
     if bias is None:
         return Quantity(None, present=False).cell(unit=" %")
     limit = quantity_in(bias.efficiency_shift_upper_limit, point).scaled(100.0)
@@ -46,4 +53,6 @@ def shift_cell(bias: BiasEntry | None, point: str) -> Cell:
     shift = quantity_in(bias.efficiency_shift, point)
     if shift.low is None:
         shift = shift.with_error(number(bias.efficiency_shift_error.get(point)))
-    return shift.scaled(100.0).cell(unit=" %")
+    null = quantity_in(bias.efficiency_shift_null, point)
+    inside = shift.value is not None and null.low is not None and null.high is not None
+    return shift.scaled(100.0).cell(unit=" %", good=marked and inside and null.low <= shift.value <= null.high)

@@ -65,6 +65,24 @@ def separation_table(metrics: EventMetrics) -> Table:
     return Table("Ranking of the inputs", ["Input", "⟨S²⟩", "AUC"], rows, note, "Ranking of the inputs")
 
 
+def class_importance_table(metrics: EventMetrics) -> Table:
+    """Return the inputs by how much each model uses them for the classes, a column for each model."""
+    entries = {name: model.importance for name, model in metrics.models.items() if model.importance is not None}
+    names = keys_of(entry.inputs for entry in entries.values())
+    names.sort(key=lambda name: -max(quantity_in(entry.inputs, name).value or 0.0 for entry in entries.values()))
+    rows = [
+        [Cell(name, name), *(quantity_in(entry.inputs, name).cell() for entry in entries.values())] for name in names
+    ]
+    counts = sorted({int(entry.events) for entry in entries.values() if entry.events is not None})
+    events = " to ".join(f"{count:,}".replace(",", " ") for count in dict.fromkeys((counts or [0])[:1] + counts[-1:]))
+    note = (
+        f"Decrease of the AUC of each trained model when one input takes the values of other events, on {events} "
+        "events of the nominal domain that the trainings did not see, half of them signal. Correlated inputs share "
+        "importance, which can hide it; empty: the model does not read the input."
+    )
+    return Table("Inputs that the models use", ["Input", *entries], rows, note, "Inputs that the models use")
+
+
 def removal_table(metrics: EventMetrics) -> Table:
     """Return the AUC of domains and of classes without the inputs that separate the domains most."""
     rows = []

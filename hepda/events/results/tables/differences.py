@@ -40,7 +40,8 @@ def bias_tables(metrics: EventMetrics) -> list[Table]:
         note = (
             f"The score of {which} in both domains. Null: 95 % quantile for two samples of one generator; a KS below "
             "it (marked) is no evidence of a difference. Shift: relative change of the efficiency at the cut with "
-            "this signal efficiency ε, with errors from sumw2 of both domains. "
+            "this signal efficiency ε, with errors from sumw2 of both domains; marked if it is within the "
+            "central 95 % of the shifts between two samples of one generator. "
             f"{EVENTS_ALONE}"
         )
         tables.append(Table(pair_title(metrics, pair), head, rows, note))
@@ -53,7 +54,7 @@ def _bias_cells(entry: BiasEntry, points: list[str]) -> list[Cell]:
     return [
         ks.cell(good=inside),
         null.cell(),
-        *(shift_cell(entry, point) for point in points),
+        *(shift_cell(entry, point, marked=True) for point in points),
         *(entry.quantity(key).cell() for key in ("wasserstein", "chi2_ndf")),
         p_cell(entry.quantity("p_value"), entry.p_value_is_upper_limit),
     ]

@@ -38,7 +38,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
     return {
         "summary": [tables.answers_table(metrics), tables.summary_table(metrics)],
         "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
-        "inputs": [tables.separation_table(metrics)],
+        "inputs": [tables.separation_table(metrics), tables.class_importance_table(metrics)],
         "separation": [
             auc,
             *tables.other_tables(metrics),
