@@ -31,7 +31,7 @@ TARGET = {"target": "st", "unit": "GeV", "label": "$S_T$"}
 NUMBER = {"train_on": ["background"], "regress": TARGET}
 DOMAIN = {"source": ["background"], "target": ["background_alt"], "head": [8]}
 MODELS: dict[str, Any] = {
-    "classes": {"kind": "network", "encoder": [8]},
+    "classes": {"kind": "bdt", "iterations": 30},
     "net": {"kind": "network", "encoder": [16], "ensemble": 2, **NUMBER, "training": {"epochs": 12, "patience": 12}},
     "dann": {"kind": "network", "encoder": [16], "domain": DOMAIN, **NUMBER},
     "mmd": {"kind": "network", "encoder": [8], **NUMBER,
@@ -49,8 +49,8 @@ DEFAULTS: dict[str, Any] = {
     "collections": {"jets": {"max": 6, "features": {"pt": "jet_pt", "eta": "jet_eta"}}},
     "training": {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "processes": 1, "patience": None},
     "evaluation": {"probes": False, "bootstrap": 20, "blind": None},
-    "fit": {"regions": {"low": {"selection": "n_jets < 7", "bins": 3},
-                        "high": {"selection": "n_jets >= 7", "variable": "trees", "bins": 3, "min_n_eff": 5}}},
+    "fit": {"regions": {"low": {"selection": "n_jets < 7", "bins": 2, "min_n_eff": 40},
+                        "high": {"selection": "n_jets >= 7", "variable": "trees", "bins": 2, "role": "control"}}},
 }  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def test_an_exported_file_predicts_in_units_too(run: Path, page: Path, tmp_path:
 def test_a_fit_is_of_scores_and_takes_a_prediction_as_variable(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    assert main(["fit", str(copy), "--toys", "0", "--replicas", "5", "--plots", "none"]) == 0
+    assert main(["fit", str(copy), "--toys", "0", "--plots", "none"]) == 0
     fits = json.loads((copy / "fit.json").read_text())
     assert list(fits["models"]) == ["classes"]
     regions = fits["models"]["classes"]["regions"]
@@ -210,8 +210,8 @@ def test_a_fit_or_a_scan_of_a_number_is_refused(run: Path, page: Path, capsys: p
 def test_runs_are_compared_by_bias_and_resolution(run: Path, metrics: EventMetrics) -> None:
     from hepda.kinds import FinishedRun
 
-    first = FinishedRun("a", run, metrics, {"files": []}, {})
-    second = FinishedRun("b", run, metrics, {"files": []}, {})
+    kind = hepda.load(run)._read.kind
+    first, second = (FinishedRun(name, run, metrics, {"files": []}, {}, kind) for name in "ab")
     (row,) = changes_table([first, second]).rows
     assert row[0].text == "classes, b"
     names = [panel.name for group in panels([first, second]) for panel in group]
@@ -222,7 +222,7 @@ def test_a_training_is_resumed_with_the_scale_of_its_target(page: Path, run: Pat
     """A network that was interrupted after an epoch ends with the numbers of one that was not."""
     from hepda.adversarial import Trainer
 
-    config = load_config(page, [f"models.{name}=null" for name in MODELS if name != "dann"])
+    config = load_config(page, ["fit=null", *(f"models.{name}=null" for name in MODELS if name != "dann")])
     original = Trainer.fit
     with pytest.MonkeyPatch.context() as patch:
 
@@ -258,7 +258,7 @@ def test_check_shows_the_range_of_the_target_and_copies_of_it(page: Path) -> Non
 
 
 def test_a_target_that_is_missing_or_not_finite_is_a_fault_of_an_event(tmp_path: Path) -> None:
-    page = analysis_in(tmp_path, 300)
+    page = analysis_in(tmp_path, 300, fit=None)
     broken = {"net": {**MODELS["net"], "regress": {"target": "log(lepton_charge)"}}}
     with pytest.raises(DataError, match=r"models.net.regress.target.*\n?.*in entry \d+ of .*background.root"):
         train.train(load_config(page, [f"models={json.dumps(broken)}"]), tmp_path / "run", PlotOptions(), Silent())
