@@ -60,18 +60,29 @@ def test_networks_and_trees_score_events_again_as_they_did(folder: Path) -> None
         np.testing.assert_allclose(again, before, atol=1e-6)
 
 
-def test_networks_are_exported_and_trees_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_networks_are_exported_and_trees_are_left_out_with_the_reason(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("onnxruntime")
     run = folder / "run"
     if not run.is_dir():
         pytest.skip("the training has failed")
-    assert main(["export", str(run), "--format", "onnx"]) == 2
-    assert "trees of sklearn with categorical features" in " ".join(capsys.readouterr().err.split())
-    config, only = str(folder / "categories.yaml"), folder / "only"
-    command = ["train", "--config", config, "--output", str(only), "--plots", "none", "--set", "models.bdt=null"]
-    assert main(command) == 0
-    assert main(["export", str(only), "--format", "onnx"]) == 0  # compares with torch before it writes
-    assert list((folder / "only-onnx").glob("*.onnx"))
+    command = ["export", str(run), "--format", "onnx", "--output"]
+    assert main([*command, str(tmp_path / "all")]) == 3  # compares with torch before it writes
+    written = capsys.readouterr()
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["network.onnx"]
+    assert "models.bdt is left out: trees of sklearn with categorical features" in " ".join(written.err.split())
+    assert "network.onnx" in written.out
+    assert main([*command, str(tmp_path / "named"), "--models", "network"]) == 0
+    assert [path.name for path in (tmp_path / "named").iterdir()] == ["network.onnx"]
+    capsys.readouterr()
+    assert main([*command, str(tmp_path / "trees"), "--models", "network,bdt"]) == 2  # what is asked for by name
+    assert "models.bdt: trees of sklearn with categorical" in " ".join(capsys.readouterr().err.split())
+    assert main([*command, str(tmp_path / "trees"), "--models", "networ"]) == 2
+    assert "'networ' is no model of this run. Did you mean" in " ".join(capsys.readouterr().err.split())
+    assert main(["export", str(run), "--format", "csv", "--models", "network"]) == 2
+    assert "--models: is for --format onnx" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "trees").exists()
 
 
 @pytest.mark.parametrize(

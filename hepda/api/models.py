@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from hepda.config import load_config
 from hepda.errors import ConfigError, DataError, nearest
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class RunModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A trained model of a run of events: all folds and all members of its ensembles.
+class _TrainedModel(BaseEstimator):  # type: ignore[misc]
+    """What models of a run have in common: all folds and all members of their ensembles, and the events that they read.
 
     An event whose identity is known (the key, or columns such as run and event) is scored by the trainings of its own
     fold, which did not see it, as in the run. Other events are taken to be new: they get the mean over the folds.
@@ -35,14 +35,6 @@ class RunModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         run: the run directory.
         name: the model.
-
-    Attributes:
-        classes_: names of the classes, in the order of the columns of `predict_proba`; background before signal.
-        feature_names_in_: the features that it reads, in their order.
-        n_features_in_: their number.
-        key: the columns that identify an event, such as run and event.
-        folds: number of folds.
-        members: number of trainings that are averaged in a fold.
 
     """
 
@@ -53,42 +45,15 @@ class RunModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Do nothing: the model is trained (as `sklearn.frozen.FrozenEstimator`, for tools that call `fit`)."""
         return self
 
-    def predict_proba(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> Array:
-        """Return the probabilities of the classes [n, classes], float32.
-
-        Args:
-            X: a frame with the features by name, in any order, with further columns or not; or an array [n, features]
-                in the order of `feature_names_in_`. NaN is a missing value, as in training.
-            key: the hash of each event [n], as in `Run.scores` and of `hepda.event_key`. None: that of the columns that
-                identify an event, if the frame has all of them; else no training saw any of these events.
-
-        Raises:
-            DataError: a feature is missing from the frame, or is infinite, or the shapes do not fit.
-            SourceError: a file of the model is missing or damaged.
-
-        """
-        probability = self._predicted(X, key)
-        return probability if probability.ndim == 2 else np.stack([1 - probability, probability], axis=1)
-
-    def predict(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> Array:
-        """Return the most probable class of each event [n]; arguments and errors are those of `predict_proba`."""
-        return np.asarray(self.classes_[self.predict_proba(X, key).argmax(axis=1)])
-
     def scores(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> pd.DataFrame:
-        """Return the columns that the model has in `Run.scores`: its score, and of several classes all further ones.
+        """Return the columns that the model has in `Run.scores`: its score or number, and all further ones.
 
-        Arguments and errors are those of `predict_proba`.
+        Arguments and errors are those of `predict`.
         """
         import pandas as pd
 
         columns = score_columns(self._spec, self._predicted(X, key))
         return pd.DataFrame(columns, index=getattr(X, "index", None))
-
-    @property
-    def classes_(self) -> Array:
-        """Return the names of the classes."""
-        spec = self._spec
-        return np.asarray(spec.classes or ("background", "signal"), dtype=object)
 
     @property
     def feature_names_in_(self) -> Array:
@@ -145,7 +110,7 @@ class RunModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return {name: value for name, value in state.items() if name != "_kept"}
 
     def _predicted(self, X: Any, key: Any) -> Array:
-        """Return P(signal) [n], or the probabilities of the classes [n, classes]."""
+        """Return P(signal) [n], the probabilities of the classes [n, classes], or numbers [n]."""
         spec, folder = self._spec, Path(self.run) / "models"
         if spec.collections:
             raise ConfigError(
@@ -217,16 +182,96 @@ class RunModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.ascontiguousarray(np.where(np.isnan(values), np.float32(self._spec.missing), values))
 
 
-class RunModels(Mapping[str, RunModel]):
-    """The trained models of a run by name."""
+class RunModel(ClassifierMixin, _TrainedModel):  # type: ignore[misc]
+    """A trained model of a run of events: all folds and all members of its ensembles.
 
-    def __init__(self, run: Path, names: Sequence[str]) -> None:
-        self._run, self._known = run, list(names)
+    An event whose identity is known (the key, or columns such as run and event) is scored by the trainings of its own
+    fold, which did not see it, as in the run. Other events are taken to be new: they get the mean over the folds.
 
-    def __getitem__(self, name: str) -> RunModel:
+    Args:
+        run: the run directory.
+        name: the model.
+
+    Attributes:
+        classes_: names of the classes, in the order of the columns of `predict_proba`; background before signal.
+        feature_names_in_: the features that it reads, in their order.
+        n_features_in_: their number.
+        key: the columns that identify an event, such as run and event.
+        folds: number of folds.
+        members: number of trainings that are averaged in a fold.
+
+    """
+
+    def predict_proba(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> Array:
+        """Return the probabilities of the classes [n, classes], float32.
+
+        Args:
+            X: a frame with the features by name, in any order, with further columns or not; or an array [n, features]
+                in the order of `feature_names_in_`. NaN is a missing value, as in training.
+            key: the hash of each event [n], as in `Run.scores` and of `hepda.event_key`. None: that of the columns that
+                identify an event, if the frame has all of them; else no training saw any of these events.
+
+        Raises:
+            DataError: a feature is missing from the frame, or is infinite, or the shapes do not fit.
+            SourceError: a file of the model is missing or damaged.
+
+        """
+        probability = self._predicted(X, key)
+        return probability if probability.ndim == 2 else np.stack([1 - probability, probability], axis=1)
+
+    def predict(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> Array:
+        """Return the most probable class of each event [n]; arguments and errors are those of `predict_proba`."""
+        return np.asarray(self.classes_[self.predict_proba(X, key).argmax(axis=1)])
+
+    @property
+    def classes_(self) -> Array:
+        """Return the names of the classes."""
+        spec = self._spec
+        return np.asarray(spec.classes or ("background", "signal"), dtype=object)
+
+
+class RunRegressor(RegressorMixin, _TrainedModel):  # type: ignore[misc]
+    """A trained model of a run of events that predicts a number, with the attributes of `RunModel` but `classes_`.
+
+    Args:
+        run: the run directory.
+        name: the model.
+
+    """
+
+    def predict(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> Array:
+        """Return the predicted number of each event [n], in the units of its target.
+
+        Args:
+            X: a frame with the features by name, in any order, with further columns or not; or an array [n, features]
+                in the order of `feature_names_in_`. NaN is a missing value, as in training.
+            key: as of `RunModel.predict_proba`.
+
+        Raises:
+            DataError: a feature is missing from the frame, or is infinite, or the shapes do not fit.
+            SourceError: a file of the model is missing or damaged.
+
+        """
+        return self._predicted(X, key)
+
+
+class RunModels(Mapping[str, RunModel | RunRegressor]):
+    """The trained models of a run by name.
+
+    Args:
+        run: the run directory.
+        names: of all models.
+        numbers: of those that predict a number.
+
+    """
+
+    def __init__(self, run: Path, names: Sequence[str], numbers: Sequence[str] = ()) -> None:
+        self._run, self._known, self._numbers = run, list(names), list(numbers)
+
+    def __getitem__(self, name: str) -> RunModel | RunRegressor:
         if name not in self._known:
             raise KeyError(_unknown(self._run, name, self._known))
-        return RunModel(self._run, name)
+        return RunRegressor(self._run, name) if name in self._numbers else RunModel(self._run, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)

@@ -101,8 +101,9 @@ class Run:
         For collider events the columns are: key (hash of what identifies an event, see `join`), the numbers themselves
         (`split.key` of the analysis file: run and event; int64; runs of an earlier hepda do not have them), sample and
         domain (categories), fold (of the trainings that did not see the event and made its scores), weight (physical,
-        with its sign), label (1 signal, 0 background, -1 data), the score of each model, of a model of several classes
-        also `m.p_<class>` and `m.<discriminant>`, and the columns of the regions of the fit.
+        with its sign), label (1 signal, 0 background, -1 data), the score of each model or the number that it
+        predicts, of one of several classes also `m.p_<class>` and `m.<discriminant>`, the columns of the regions of the
+        fit, and `target:m`, the number that a model m shall predict, NaN for events without it.
 
         Raises:
             ConfigError: there is no scores.parquet, or it cannot be read.
@@ -137,7 +138,8 @@ class Run:
 
     @property
     def models(self) -> RunModels:
-        """Return the trained models by name, as estimators: `run.models["dann"].predict_proba(frame)`.
+        """Return the trained models by name, as estimators: `run.models["dann"].predict_proba(frame)`, or `predict` of
+        a model that predicts a number.
 
         Raises:
             ConfigError: the run is not of collider events.
@@ -146,7 +148,8 @@ class Run:
         self._of_events("its models are networks of `hepda.adversarial.Network.load`, in the folder models/")
         from hepda.api.models import RunModels
 
-        return RunModels(self.path, list(self.config.models))
+        names = list(self.config.models)
+        return RunModels(self.path, names, [name for name in names if name not in self.config.classifiers])
 
     def features(self, events: Any, sample: str | None = None) -> pd.DataFrame:
         """Return what the models read of any events, formed by the expressions of the analysis.

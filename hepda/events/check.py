@@ -24,7 +24,7 @@ from hepda.events.check_categories import unlisted_values
 from hepda.events.check_collections import ObjectCount, object_counts
 from hepda.events.check_guards import absent_branches
 from hepda.events.check_yields import RegionYields, region_yields
-from hepda.events.dataset.checks import evaluation_problems
+from hepda.events.dataset.checks import TargetRange, evaluation_problems, target_ranges
 from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
 from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.dataset.load import LoadedEvents, load_table
@@ -102,6 +102,7 @@ class Checkup:
     yields: list[RegionYields] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
     objects: list[ObjectCount] = field(default_factory=list)
+    targets: list[TargetRange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -148,6 +149,7 @@ def _checked(config: AnalysisConfig, progress: Progress, every_file: bool) -> Ch
             complete = opened.samples == _restricted(spec, listed).samples
             _evaluation(evaluation, loaded.table, result, complete=complete)
             result.yields = region_yields(opened, evaluation.domains, loaded.table)
+            result.targets = target_ranges(opened, loaded.table)
             result.problems.extend(overlaps(opened, loaded.table))
             _incomplete(unusable(opened, loaded.table), result, complete=complete)
             _keys(opened, loaded.table, result)

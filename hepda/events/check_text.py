@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from hepda.events.check import Agreement, Checkup, SampleCheck
 from hepda.events.check_collections import ObjectCount
 from hepda.events.check_yields import ProcessYield, RegionYields
+from hepda.events.dataset.checks import TargetRange
 from hepda.events.dataset.samples import effective_number
 
 WIDEST = 60
@@ -39,6 +40,10 @@ def lines(name: str, luminosity: float, result: Checkup) -> Iterator[str]:
         yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in result.agreement])
     if result.objects:
         yield from _table("Objects of collections", _OBJECTS, [_objects(count) for count in result.objects])
+    if result.targets:
+        yield from _table(
+            "Targets of models that predict a number", _TARGETS, [_target(entry) for entry in result.targets]
+        )
     for title, texts in (("Notes", result.notes), ("Warnings", result.warnings)):
         if texts:
             yield ""
@@ -158,6 +163,14 @@ def _agreement(entry: Agreement) -> list[str]:
     mark = "differs" if entry.p_value is not None and entry.p_value < UNLIKELY else ""
     means = [f"{mean:.4g}" for mean in entry.means]
     return [entry.feature, entry.data, *means, f"{entry.ks:.3f}", ratio, p, mark]
+
+
+_TARGETS = ("model", "sample", "trained on", "events", "smallest", "median", "largest")
+
+
+def _target(entry: TargetRange) -> list[str]:
+    numbers = [f"{value:.6g}" for value in (entry.low, entry.median, entry.high)]
+    return [entry.model, entry.sample, "yes" if entry.trained else "", str(entry.events), *numbers]
 
 
 _OBJECTS = ("collection", "sample", "mean", "most", "kept", "cut off", "events cut")

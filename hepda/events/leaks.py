@@ -23,6 +23,8 @@ MOST_ROWS = 200_000
 """Largest number of events, evenly distributed over all, on which features are evaluated."""
 TELLING = 0.99
 """AUC of a single feature from which it gets a warning that it reveals class or domain."""
+COPY = 0.999
+"""Correlation from which a feature gets a warning that it is what a model shall predict."""
 FEWEST = 20
 """Smallest number of events of each side for a meaningful AUC."""
 MANY = 100
@@ -42,7 +44,7 @@ def leaks(spec: DatasetSpec, table: FeatureTable) -> list[str]:
     lines = []
     for i, feature in enumerate(table.names):
         values = np.asarray(table.features[rows, i])
-        reasons = [*names.get(feature, ()), *compared.reasons(values)]
+        reasons = [*names.get(feature, ()), *compared.reasons(values), *_copies(spec, table, rows, values)]
         if reasons:
             lines.append(
                 f"the feature {feature} {'; it '.join(reasons)}. A model with this input may learn it instead of "
@@ -158,6 +160,20 @@ class _ComparedRows:
             yield "has one value in each sample"
         if sum(map(len, parts)) >= MANY and all(map(_never_repeats, parts)):
             yield "is an integer that never repeats within a sample, like an event number"
+
+
+def _copies(
+    spec: DatasetSpec, table: FeatureTable, rows: NDArray[np.int64], values: NDArray[np.floating]
+) -> Iterator[str]:
+    """Yield a reason for each number that a model predicts and that a feature, with these values [rows], nearly is."""
+    for model in spec.numbers.values():
+        known = model.has_target(table)[rows]
+        target, feature = table.columns[model.target_column][rows][known], values[known].astype(np.float64)
+        if len(target) < MANY or np.ptp(target) == 0 or np.ptp(feature) == 0:
+            continue
+        correlation = float(np.corrcoef(feature, target)[0, 1])
+        if abs(correlation) >= COPY:
+            yield f"is nearly the target of {model.name} (correlation {correlation:.4f})"
 
 
 def _separation(first: NDArray[np.intp], second: NDArray[np.intp]) -> float:

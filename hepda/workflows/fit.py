@@ -303,8 +303,8 @@ def _models(config: AnalysisConfig, names: Sequence[str]) -> tuple[str, ...]:
             raise ConfigError(f"--models: {name!r} is no model of this run.{hint}")
         if name not in config.classifiers:
             raise ConfigError(
-                f"--models: {name!r} predicts a number (`regress`) and has no score that could be fitted; it can be the "
-                f"`variable` of a region in the fit of another model."
+                f"--models: {name!r} predicts a number (`regress`) and has no score that could be fitted; it can be "
+                "the `variable` of a region in the fit of another model."
             )
     chosen = tuple(dict.fromkeys(names)) or tuple(config.classifiers)
     if not chosen:

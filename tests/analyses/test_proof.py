@@ -58,6 +58,12 @@ def test_the_configuration_of_the_tuning_has_every_strength_and_no_held_out_doma
     }  # fmt: skip
 
 
+def test_the_networks_of_four_classes_are_tuned_without_held_out_domains() -> None:
+    config = load_config(PROOF.parents[2] / "configs" / "tth_tuning_classes.yaml")
+    assert {sample.domain for sample in config.samples.values()} == {"simulation", "alternative"}
+    assert set(config.models) == {"bdt", "network_classes", "sets"}
+
+
 def test_results_are_tables_of_every_model_and_domain(proof: ModuleType) -> None:
     import numpy as np
 

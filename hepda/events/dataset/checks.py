@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,36 @@ def _check_magnitude(summary: SampleSummary) -> None:
         f"weight 1 counts {summary.normalisation:g}). Look at `weight`, `luminosity`, the cross section and the sum of "
         "weights."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRange:
+    """The number that a model predicts in the events of a sample: how many have it, its ends and its median.
+
+    trained: whether the model is trained on the sample.
+    """
+
+    model: str
+    sample: str
+    trained: bool
+    events: int
+    low: float
+    median: float
+    high: float
+
+
+def target_ranges(spec: DatasetSpec, table: FeatureTable) -> list[TargetRange]:
+    """Return the numbers that models predict, by model and sample that has them."""
+    ranges = []
+    for model in spec.numbers.values():
+        target = table.columns[model.target_column]
+        for sample in table.sample_names:
+            values = target[table.of_samples([sample])]
+            values = values[np.isfinite(values)]
+            if len(values):
+                ends = float(values.min()), float(np.median(values)), float(values.max())
+                ranges.append(TargetRange(model.name, sample, sample in model.samples, len(values), *ends))
+    return ranges
 
 
 def check_table(spec: DatasetSpec, table: FeatureTable) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.adversarial import Collection, Network, Standardize
+from hepda.adversarial.networks.sets_inputs import SetInputs
 from hepda.baselines import bdt
 from hepda.config import BdtConfig
 from hepda.errors import ConfigError
@@ -146,17 +147,15 @@ def _sizes(exported: ExportedModel, rows: Floats) -> NDArray[np.float64]:
     spec, sizes = exported.spec, np.ones(len(rows))
     if spec.predicts == "class" or isinstance(spec.section, BdtConfig):
         return sizes
+    flat = len(exported.features)
+    size = np.abs(rows[:, -flat:]).max(axis=1, initial=0.0) if flat else np.zeros(len(rows))
     for number in range(spec.folds):
         network = Network.load(exported.folder / f"fold{number}-member0.safetensors")
         scale = network.target_scale(network.main)
-        largest = np.ones(len(rows))
-        for part in network.modules():
-            if isinstance(part, Standardize) and 0 < len(part.mean) <= rows.shape[1]:
-                features = rows[:, -len(part.mean) :].astype(np.float64)  # of a model of sets, the last are flat
-                widths = np.abs((features - part.mean.numpy()) * part.scale.numpy())
-                largest = np.maximum(largest, widths.max(axis=1))
+        finest = [float(part.scale.max()) for part in network.modules() if isinstance(part, Standardize | SetInputs)]
+        widths = np.maximum(1.0, size * max(finest, default=1.0))
         if scale is not None:
-            sizes = np.maximum(sizes, float(scale.width) * largest)
+            sizes = np.maximum(sizes, float(scale.width) * widths)
     return sizes
 
 
