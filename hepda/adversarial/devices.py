@@ -70,15 +70,6 @@ def _why_none() -> str:
     return f"torch finds no CUDA device here{hidden}; `nvidia-smi` shows the GPUs and whether the driver works"
 
 
-def check_bfloat16(device: torch.device) -> None:
-    """Raise ConfigError for a GPU that does not compute in bfloat16 itself."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ConfigError(
-            f"precision bfloat16: {describe(device)} does not compute in it, and emulation is slower than float32; "
-            "take float32"
-        )
-
-
 def describe(device: torch.device) -> str:
     """Return what a device is, for messages and manifests: `cpu`, or name, memory and CUDA version of a GPU."""
     if device.type != "cuda":

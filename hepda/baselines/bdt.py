@@ -26,7 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.baselines.inputs import BdtSettings, Categories, Loss, TrainingEvents, blocks, coded, selected, with_codes
+from hepda.baselines.inputs import (
+    BdtSettings,
+    Categories,
+    Loss,
+    TrainingEvents,
+    TreeTraining,
+    blocks,
+    coded,
+    selected,
+    with_codes,
+)
 from hepda.baselines.libraries import LIBRARIES, import_library
 from hepda.errors import ConfigError, DataError, SourceError, StorageError, nearest, replacing
 
@@ -207,7 +217,7 @@ def fit(
         held_out = usable(validation)[0]
         held_out = replace(held_out, features=with_codes(held_out.features, of))
     numbers = {column: len(values) for column, values in of.items()}
-    model, trees = LIBRARIES[settings.library](settings, train, held_out, seed, numbers)
+    model, trees = LIBRARIES[settings.library](TreeTraining(settings, train, held_out, seed, numbers))
     return Bdt(settings.library, model, trees, negative, of, train.loss)
 
 

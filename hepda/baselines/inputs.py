@@ -148,3 +148,23 @@ def blocks(features: Features, rows: int = ROWS) -> Iterator[tuple[slice, NDArra
     for start in range(0, len(features), rows):
         block = slice(start, min(start + rows, len(features)))
         yield block, np.ascontiguousarray(features[block])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TreeTraining:
+    """A training of trees, as every library gets it.
+
+    settings: of the trees; train: events with positive weights; validation: events for early stopping; seed: of the
+    library; categories: how many values each categorical feature has, by its column; features are then codes from 0.
+    """
+
+    settings: BdtSettings
+    train: TrainingEvents
+    validation: TrainingEvents | None = None
+    seed: int = 0
+    categories: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def held_out(self) -> TrainingEvents | None:
+        """Return the events that decide when to stop; None if nothing stops the training before its last tree."""
+        return None if self.settings.patience is None else self.validation

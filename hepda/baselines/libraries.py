@@ -15,11 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines.binning import Bins
-from hepda.baselines.inputs import ROWS, BdtSettings, Features, Loss, StoredFeatures, TrainingEvents, blocks
+from hepda.baselines.inputs import (
+    ROWS,
+    BdtSettings,
+    Features,
+    Loss,
+    StoredFeatures,
+    TrainingEvents,
+    TreeTraining,
+    blocks,
+)
 from hepda.errors import ConfigError, MissingExtraError
 
 Numbers = Mapping[int, int]
-"""How many values each categorical feature has, by its column; features are then codes from 0."""
+"""How many values each categorical feature has, by its column."""
 Trained = tuple[Any, int]
 """The model of a library and its number of trees."""
 OBJECTIVES: Mapping[Loss, Mapping[str, str]] = {
@@ -42,20 +51,14 @@ def import_library(library: str) -> Any:
         raise MissingExtraError(library, library) from error
 
 
-def fit_sklearn(
-    settings: BdtSettings,
-    train: TrainingEvents,
-    validation: TrainingEvents | None,
-    seed: int,
-    categories: Numbers,
-) -> Trained:
+def fit_sklearn(training: TreeTraining) -> Trained:
     """Train scikit-learn's HistGradientBoostingClassifier, or its regressor for a number.
 
     Its early stopping uses the given validation events.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    stop = settings.patience is not None and validation is not None
+    settings, train, held_out = training.settings, training.train, training.held_out
     kinds: dict[Loss, tuple[Any, str]] = {
         "classes": (HistGradientBoostingClassifier, "log_loss"),
         "squared": (HistGradientBoostingRegressor, "squared_error"),
@@ -70,25 +73,24 @@ def fit_sklearn(
         max_depth=settings.max_depth,
         min_samples_leaf=settings.min_samples,
         l2_regularization=settings.l2,
-        early_stopping=stop,
+        early_stopping=held_out is not None,
         n_iter_no_change=settings.patience or 10,
         tol=0.0,
-        random_state=seed,
+        random_state=training.seed,
     )
-    held_out = validation if stop else None
-    bins = Bins.of(train.features, train.weight, seed, categories)
+    bins = Bins.of(train.features, train.weight, training.seed, training.categories)
     with _takes_bins(model, bins) as used:
         of_bins = None if held_out is None else np.ascontiguousarray(bins.apply(held_out.features))
         _fit(model, bins.apply(train.features), of_bins, train, held_out)
     if used != {"_preprocess_X", "_bin_data"}:  # a version of scikit-learn without these methods made bins of bins
-        if categories:
+        if training.categories:
             raise ConfigError(
                 "this version of scikit-learn does not take categorical features from hepda; install 1.6 to 1.9, or "
                 "use `library: xgboost` or `lightgbm`"
             )
         features = None if held_out is None else held_out.features[:]
         _fit(model, train.features[:], features, train, held_out)
-    if stop:
+    if held_out is not None:
         # scikit-learn keeps the trees after the best one, the other libraries do not; validation_score_[0] is
         # the score without any tree.
         best = max(1, int(np.argmax(model.validation_score_)))
@@ -139,20 +141,14 @@ def _takes_bins(model: Any, bins: Bins) -> Iterator[set[str]]:
         del model._preprocess_X, model._bin_data
 
 
-def fit_xgboost(
-    settings: BdtSettings,
-    train: TrainingEvents,
-    validation: TrainingEvents | None,
-    seed: int,
-    categories: Numbers,
-) -> Trained:
+def fit_xgboost(training: TreeTraining) -> Trained:
     """Train XGBoost's histogram trees.
 
     XGBoost has no option for the smallest number of events in a leaf, only for the smallest sum of w p (1 - p). It is
     set to the sum of `min_samples` events of weight 1 at p = 1/2; for a number, where it is the sum of w, to that.
     """
     xgboost = import_library("xgboost")
-    stop = settings.patience is not None and validation is not None
+    settings, train, held_out = training.settings, training.train, training.held_out
     of_classes = train.loss == "classes"
     kind = xgboost.XGBClassifier if of_classes else xgboost.XGBRegressor
     objective = {} if of_classes else {"objective": OBJECTIVES[train.loss]["xgboost"]}
@@ -166,20 +162,20 @@ def fit_xgboost(
         tree_method="hist",
         min_child_weight=(0.25 if of_classes else 1.0) * settings.min_samples,
         reg_lambda=settings.l2,
-        early_stopping_rounds=settings.patience if stop else None,
-        random_state=seed,
+        early_stopping_rounds=None if held_out is None else settings.patience,
+        random_state=training.seed,
         n_jobs=1,
-        enable_categorical=bool(categories),
-        feature_types=_types_for_xgboost(train, categories),
+        enable_categorical=bool(training.categories),
+        feature_types=_types_for_xgboost(train, training.categories),
     )
     if isinstance(train.features, StoredFeatures):
-        return _fit_xgboost_in_blocks(model, settings, train, validation if stop else None, categories)
+        return _fit_xgboost_in_blocks(model, training)
     extra: dict[str, Any] = {}
-    if stop and validation is not None:
-        validation_sets = [(validation.features, validation.label)]
-        extra = {"eval_set": validation_sets, "sample_weight_eval_set": [validation.weight], "verbose": False}
+    if held_out is not None:
+        validation_sets = [(held_out.features, held_out.label)]
+        extra = {"eval_set": validation_sets, "sample_weight_eval_set": [held_out.weight], "verbose": False}
     model.fit(train.features, train.label, sample_weight=train.weight, **extra)
-    best = model.best_iteration + 1 if stop else settings.iterations
+    best = settings.iterations if held_out is None else model.best_iteration + 1
     return model, int(best)
 
 
@@ -189,15 +185,10 @@ def _types_for_xgboost(events: TrainingEvents, categories: Numbers) -> list[str]
     return types if categories else None
 
 
-def _fit_xgboost_in_blocks(
-    settings_of: Any,
-    settings: BdtSettings,
-    train: TrainingEvents,
-    validation: TrainingEvents | None,
-    categories: Numbers,
-) -> Trained:
+def _fit_xgboost_in_blocks(settings_of: Any, training: TreeTraining) -> Trained:
     """Train XGBoost on features that it reads in blocks; settings_of: a classifier with the settings."""
     xgboost = import_library("xgboost")
+    settings, train, held_out, categories = training.settings, training.train, training.held_out, training.categories
     kinds: dict[str, Any] = {"enable_categorical": True} if categories else {}
     data = xgboost.QuantileDMatrix(_blocks_for_xgboost(train, categories), **kinds)
     several = {"objective": "multi:softprob", "num_class": train.classes if train.loss == "classes" else 0}
@@ -205,16 +196,16 @@ def _fit_xgboost_in_blocks(
     if train.loss == "classes":
         parameters |= {"objective": "binary:logistic"} if train.classes == 2 else several
     evaluated = []
-    if validation is not None:
-        held_out = xgboost.QuantileDMatrix(_blocks_for_xgboost(validation, categories), ref=data, **kinds)
-        evaluated = [(held_out, "validation")]
+    if held_out is not None:
+        of_validation = xgboost.QuantileDMatrix(_blocks_for_xgboost(held_out, categories), ref=data, **kinds)
+        evaluated = [(of_validation, "validation")]
     booster = xgboost.train(
         parameters, data, settings.iterations, evals=evaluated, verbose_eval=False,
-        early_stopping_rounds=None if validation is None else settings.patience,
+        early_stopping_rounds=None if held_out is None else settings.patience,
     )  # fmt: skip
     model = type(settings_of)()
     model.load_model(booster.save_raw("json"))
-    return model, int(settings.iterations if validation is None else booster.best_iteration + 1)
+    return model, int(settings.iterations if held_out is None else booster.best_iteration + 1)
 
 
 def _blocks_for_xgboost(events: TrainingEvents, categories: Numbers) -> Any:
@@ -263,24 +254,18 @@ def _rows_for_lightgbm(features: Features) -> Any:
     return Rows()
 
 
-def fit_lightgbm(
-    settings: BdtSettings,
-    train: TrainingEvents,
-    validation: TrainingEvents | None,
-    seed: int,
-    categories: Numbers,
-) -> Trained:
+def fit_lightgbm(training: TreeTraining) -> Trained:
     """Train LightGBM's leaf-wise trees."""
     lightgbm = import_library("lightgbm")
+    settings, train, held_out, categories = training.settings, training.train, training.held_out, training.categories
     kinds: dict[str, Any] = {"categorical_feature": sorted(categories)} if categories else {}
     data = lightgbm.Dataset(_rows_for_lightgbm(train.features), train.label, weight=train.weight, **kinds)
-    stop = settings.patience is not None and validation is not None
     validation_sets: list[Any] = []
     callbacks: list[Any] = []
-    if stop and validation is not None:
+    if held_out is not None:
         validation_sets = [
             lightgbm.Dataset(
-                _rows_for_lightgbm(validation.features), validation.label, weight=validation.weight, reference=data
+                _rows_for_lightgbm(held_out.features), held_out.label, weight=held_out.weight, reference=data
             )
         ]
         callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
@@ -296,14 +281,14 @@ def fit_lightgbm(
         "max_depth": settings.max_depth or -1,
         "min_data_in_leaf": settings.min_samples,
         "lambda_l2": settings.l2,
-        "seed": seed,
+        "seed": training.seed,
         "deterministic": True,
         "num_threads": 1,
         "verbosity": -1,
     }
     booster = lightgbm.train(parameters, data, settings.iterations, valid_sets=validation_sets, callbacks=callbacks)
-    return booster, int(booster.best_iteration if stop else settings.iterations)
+    return booster, int(settings.iterations if held_out is None else booster.best_iteration)
 
 
-Fit = Callable[[BdtSettings, TrainingEvents, TrainingEvents | None, int, Numbers], Trained]
+Fit = Callable[[TreeTraining], Trained]
 LIBRARIES: dict[str, Fit] = {"sklearn": fit_sklearn, "xgboost": fit_xgboost, "lightgbm": fit_lightgbm}

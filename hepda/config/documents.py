@@ -6,12 +6,13 @@ content is a part of what a table of events is made of.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from hepda.checksums import sha256_of
 
 FUNCTIONS = ("correction", "good_lumi")
 """Functions of expressions whose first argument is a file."""
@@ -59,6 +60,6 @@ def _paths(value: Any) -> Iterator[str]:
 
 def _hash(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError:
         return None

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hepda.errors import DataError
 from hepda.evaluation.arrays import by_class, signal_mask, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
-from hepda.results.evaluation import FloatArray, Interval, Roc, RocBand
+from hepda.results.evaluation import FloatArray, Interval, PurityBand, Roc, RocBand
 
 _GRID = tuple(np.round(np.linspace(0.01, 1.0, 100), 2).tolist())
 
@@ -230,3 +231,26 @@ def _background_at(efficiencies: FloatArray, signal: FloatArray, background: Flo
     passed_background = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
     reached = np.maximum.accumulate(passed_signal)
     return np.asarray(np.interp(efficiencies, reached, passed_background), dtype=np.float64)
+
+
+def purity_band(band: RocBand, signal_share: float) -> PurityBand:
+    """Return the share of signal above each cut, r e_s / (r e_s + (1 - r) e_b) with the share r before the cut.
+
+    Args:
+        band: background efficiencies at signal efficiencies.
+        signal_share: share of signal in the yield before the cut.
+
+    Raises:
+        DataError: the share is not between 0 and 1.
+
+    """
+    if not 0 < signal_share < 1:
+        raise DataError(f"a purity needs a share of signal between 0 and 1, not {signal_share:g}")
+    kept = signal_share * band.signal_efficiency
+
+    def purity(background: FloatArray) -> FloatArray:
+        total = kept + (1 - signal_share) * background
+        return np.asarray(np.where(total > 0, kept / np.where(total > 0, total, 1.0), np.nan))
+
+    central, low, high = (purity(of) for of in (band.background_efficiency, band.high, band.low))
+    return PurityBand(band.signal_efficiency, central, low, high, signal_share, band.level)

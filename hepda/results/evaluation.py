@@ -63,6 +63,18 @@ class RocBand:
     level: float = 0.6827
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PurityBand:
+    """Share of signal above cuts with given signal efficiencies, with its bootstrap interval; NaN without events."""
+
+    signal_efficiency: FloatArray  # [g]
+    purity: FloatArray  # [g]
+    low: FloatArray  # [g]
+    high: FloatArray  # [g]
+    signal_share: float  # without a cut
+    level: float = 0.6827
+
+
 @dataclass(frozen=True, slots=True)
 class WorkingPoint:
     """A cut with its efficiencies and its rejection. Errors are one standard deviation, from sumw2."""

@@ -6,12 +6,12 @@ all files, as the last command that wrote into the run left them, for whoever ge
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hepda.checksums import sha256_of
 from hepda.errors import ConfigError, SourceError
 from hepda.runtime import figures, run_directory
 from hepda.runtime.log import LOG
@@ -22,7 +22,7 @@ NOT_SUMMED = (LOG, run_directory.SUMS, run_directory.PROFILE)
 
 def hashes_of(run: Path) -> dict[str, str]:
     """Return the SHA-256 of scores.parquet and of every file of the models of a run, by path within the run."""
-    return {path.relative_to(run).as_posix(): _hash(path) for path in _files(run)}
+    return {path.relative_to(run).as_posix(): sha256_of(path) for path in _files(run)}
 
 
 def check_hashes(run: Path, manifest: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ def check_hashes(run: Path, manifest: Mapping[str, Any]) -> None:
         name = path.relative_to(run).as_posix()
         if name not in recorded:
             raise SourceError(f"{path}: is not a file that the training of this run wrote; remove it, or train again.")
-        if _hash(path) != recorded[name]:
+        if sha256_of(path) != recorded[name]:
             raise SourceError(
                 f"{path}: is not the file that the training of this run wrote (manifest.json has another SHA-256); "
                 "copy it again, or train again."
@@ -54,7 +54,7 @@ def check_hashes(run: Path, manifest: Mapping[str, Any]) -> None:
 def write_sums(run: Path) -> None:
     """Write SHA256SUMS: the SHA-256 of every file of the run, in the format of `sha256sum`."""
     names = {*run_directory.hepda_files(run), *(path.relative_to(run).as_posix() for path in figures.files(run))}
-    lines = [f"{_hash(run / name)}  {name}\n" for name in sorted(names - {*NOT_SUMMED})]
+    lines = [f"{sha256_of(run / name)}  {name}\n" for name in sorted(names - {*NOT_SUMMED})]
     run_directory.write_text(run / run_directory.SUMS, "".join(lines))
 
 
@@ -82,7 +82,7 @@ def read_sums(run: Path) -> dict[str, str]:
 
 def sums_of(run: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of files by path within the run; those that do not exist are left out."""
-    return {name: _hash(run / name) for name in names if (run / name).is_file()}
+    return {name: sha256_of(run / name) for name in names if (run / name).is_file()}
 
 
 def _files(run: Path) -> Iterator[Path]:
@@ -91,8 +91,3 @@ def _files(run: Path) -> Iterator[Path]:
     for path in sorted((run / "models").rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             yield path
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

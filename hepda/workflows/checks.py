@@ -48,7 +48,7 @@ def device_on(cluster: str | None, device: str) -> str:
 
 
 def check_precision(config: AnyConfig, device: str) -> None:
-    """Raise ConfigError if a training is to be in bfloat16 on a processor that emulates it."""
+    """Raise ConfigError if a training is to be in bfloat16 on a processor or GPU of this machine that emulates it."""
     asked = next(_keys_of("precision", "bfloat16", config.model_dump(mode="json")), None)
     if asked is None:
         return

@@ -503,7 +503,10 @@ def test_the_bytes_that_a_step_keeps_are_those_of_its_saved_tensors() -> None:
 
 
 def test_bfloat16_needs_a_gpu_that_computes_in_it() -> None:
-    with PretendedCuda(bfloat16=False), pytest.raises(ConfigError, match=r"Pretended GPU .*does not compute in it"):
+    with (
+        PretendedCuda(bfloat16=False),
+        pytest.raises(ConfigError, match=r"in which Pretended GPU .*not compute"),
+    ):
         fitted("cuda", network, rows(), precision="bfloat16")
 
 

@@ -92,7 +92,7 @@ def test_a_scikit_learn_that_does_not_take_bins_is_given_the_features(monkeypatc
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     from hepda.baselines import bdt, libraries
-    from hepda.baselines.inputs import TrainingEvents
+    from hepda.baselines.inputs import TrainingEvents, TreeTraining
     from hepda.config import BdtConfig
 
     rng = np.random.default_rng(3)
@@ -113,5 +113,5 @@ def test_a_scikit_learn_that_does_not_take_bins_is_given_the_features(monkeypatc
                 super().__delattr__(name)
 
     monkeypatch.setattr("sklearn.ensemble.HistGradientBoostingClassifier", Other)
-    model, _ = libraries.fit_sklearn(section, events, events, seed=1, categories={})
+    model, _ = libraries.fit_sklearn(TreeTraining(section, events, events, seed=1))
     np.testing.assert_array_equal(model.predict_proba(x)[:, 1].astype(np.float32), expected)

@@ -5,7 +5,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc
 
 from hepda.errors import DataError
-from hepda.evaluation.roc import auc, roc_curve, rocs
+from hepda.evaluation.roc import auc, purity_band, roc_curve, rocs
+from hepda.results.evaluation import RocBand
 from tests.reference import evaluation as reference
 
 
@@ -136,3 +137,14 @@ def test_too_small_a_sample_for_a_bootstrap_is_an_error():
         rocs({"m": [0.1, 0.9]}, [0, 1], [1.0, 1.0])
     with pytest.raises(ValueError, match="level"):
         rocs({"m": [0.1, 0.9]}, [0, 1], [1.0, 1.0], level=2.0)
+
+
+def test_purity_is_that_of_the_events_above_the_cut():
+    signal, background = np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.1, 1.0])
+    band = purity_band(RocBand(signal, background, 0.5 * background, 2 * background), 0.2)
+    assert np.isnan(band.purity[0])  # no event is left
+    assert band.purity[1:] == pytest.approx([0.1 / (0.1 + 0.08), 0.2])
+    assert band.low[1] == pytest.approx(0.1 / (0.1 + 0.16)) and band.high[1] == pytest.approx(0.1 / (0.1 + 0.04))
+    for share in (0.0, 1.0, -0.1):
+        with pytest.raises(DataError, match="share of signal between 0 and 1"):
+            purity_band(RocBand(signal, background, background, background), share)

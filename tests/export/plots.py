@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hepda.evaluation.roc import purity_band
 from hepda.plotting import images, speech, training
 from hepda.plotting.base.histogram import Histogram
 from hepda.plotting.base.plot import Plot
@@ -120,7 +121,7 @@ PLOTS = {
     "shape": Plot.of(shapes.shape_figure, {"simulation": filled(), "third": filled(2)}, reference="simulation",
                      model="net", context={"signal": filled(3)}, label=LABEL),
     "roc": Plot.of(roc.roc_figure, {"net": band(), "bdt": band(0.8)}, reference="net", label=LABEL),
-    "purity": Plot.of(roc.purity_figure, {"net": band()}, signal_share=0.2, label=LABEL),
+    "purity": Plot.of(roc.purity_curves_figure, {"net": purity_band(band(), 0.2)}, label=LABEL),
     "inputs": Plot.of(correlations_figure, {
         "signal": np.array([[1.0, 0.2], [0.2, 1.0]]),
         "background": np.array([[1.0, -0.3], [-0.3, 1.0]])}, ["ht", "met"]),

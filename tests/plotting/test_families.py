@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
+from hepda.evaluation.roc import purity_band
 from hepda.plotting.base.style import Label, model_styles
 from hepda.plotting.scores.bias import ks_figure, shift_figure
 from hepda.plotting.scores.calibration import calibration_figure, overtraining_figure
@@ -14,7 +15,7 @@ from hepda.plotting.scores.correlations import correlations_figure
 from hepda.plotting.scores.efficiency import efficiency_figure, importance_figure
 from hepda.plotting.scores.importance import class_importance_figure
 from hepda.plotting.scores.ratios import ratio_figure
-from hepda.plotting.scores.roc import purity_figure, roc_figure
+from hepda.plotting.scores.roc import purity_curves_figure, roc_figure
 from hepda.plotting.scores.significance import significance_figure
 from hepda.plotting.scores.tradeoff import TradeoffPoint, tradeoff_figure
 from hepda.results import evaluation as results
@@ -62,14 +63,14 @@ def test_roc_without_its_reference_is_refused_and_empty_efficiencies_are_gaps() 
 
 
 def test_purity_follows_from_the_efficiencies_and_the_share_of_signal() -> None:
-    figure = purity_figure({name: band(0.1 * i) for i, name in enumerate(NAMES)}, signal_share=0.2, label=LABEL)
+    figure = purity_curves_figure({n: purity_band(band(0.1 * i), 0.2) for i, n in enumerate(NAMES)}, label=LABEL)
     [axes] = figure.axes
     kept, background = 0.2 * GRID, 0.8 * band(0.1).background_efficiency
     assert axes.get_lines()[1].get_ydata() == pytest.approx(kept / (kept + background))
     assert axes.get_lines()[0].get_ydata()[-1] == pytest.approx(0.2)  # without a cut
     referee(figure)
-    with pytest.raises(DataError, match="share of signal"):
-        purity_figure({"dann": band(0)}, signal_share=0.0)
+    with pytest.raises(DataError, match="no model has a purity"):
+        purity_curves_figure({})
 
 
 @pytest.mark.parametrize("count", [3, 40])

@@ -10,6 +10,7 @@ from hepda.config import load_config
 from hepda.errors import ConfigError
 from hepda.workflows.checks import check_device, check_precision, device_on
 from tests.factory import write_analysis
+from tests.pretended import PretendedCuda
 
 
 def test_devices_of_a_cluster_are_those_of_its_workers() -> None:
@@ -37,3 +38,8 @@ def test_bfloat16_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch
         check_precision(asked, "cpu")
     monkeypatch.setattr(settings, lambda: True)
     check_precision(asked, "cpu")
+    with (
+        PretendedCuda(bfloat16=False),
+        pytest.raises(ConfigError, match=r"training\.precision: .*in which Pretended GPU"),
+    ):
+        check_precision(asked, "cuda")

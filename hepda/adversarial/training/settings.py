@@ -109,11 +109,21 @@ class TrainSettings:
         return replace(self, kernels="onednn" if worthwhile() else "plain")
 
     def check_precision(self) -> None:
-        """Raise ConfigError for bfloat16 on a processor that emulates it."""
-        if self.precision == "bfloat16" and self.chosen_device() == "cpu" and not multiplies_bfloat16():
+        """Raise ConfigError for bfloat16 on a processor or a GPU of this machine that emulates it."""
+        if self.precision != "bfloat16":
+            return
+        device = self.chosen_device()
+        if device == "cpu" and not multiplies_bfloat16():
             raise ConfigError(
                 "precision is bfloat16, which this processor emulates (it has none of AVX512_BF16, AMX and the bf16 of "
                 "ARM): a training would be slower than in float32. Set precision to float32, or use a GPU"
+            )
+        here = device.startswith("cuda") and torch.cuda.is_available()  # a GPU may be that of a cluster's workers
+        if here and not torch.cuda.is_bf16_supported(including_emulation=False):
+            gpu = devices.describe(torch.device(device))
+            raise ConfigError(
+                f"precision is bfloat16, in which {gpu} does not compute, and emulation is slower than float32. Set "
+                "precision to float32"
             )
 
     def products(self) -> str:

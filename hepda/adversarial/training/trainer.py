@@ -79,8 +79,6 @@ class Trainer:
         settings.check_precision()
         rank, ranks = distributed.init()
         device = devices.find(settings.device)
-        if settings.precision == "bfloat16":
-            devices.check_bfloat16(device)
         keep_freed_memory()
         content = partial(_content, settings, network, source, target)
         with seeded(settings.seed, device), devices.reproducible(device), devices.memory_errors(device, content):

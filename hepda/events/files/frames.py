@@ -6,11 +6,11 @@ in the one way that there is.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hepda.checksums import sha256_of
 from hepda.errors import DataError, replacing
 
 ROW_GROUP = 100_000
@@ -70,9 +70,7 @@ def kept_frame(data: Any, folder: Path, name: str, where: str) -> Path:
     """
     path = folder / f"{name}.parquet.new"
     write_frame(data, path, where)
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    target = folder / f"{name}-{content}.parquet"
+    target = folder / f"{name}-{sha256_of(path)[:12]}.parquet"
     if target.is_file():  # its time of change stays, by which the cache of tables knows it
         path.unlink()
     else:

@@ -60,13 +60,6 @@ class BiasOverSeeds:
         """The error of the mean bias from the noise of training."""
         return None if self.noise is None else self.noise / self.seeds**0.5
 
-    @property
-    def error(self) -> float | None:
-        """Both errors of the mean bias together; None if one of them is unknown."""
-        if self.data_error is None or self.noise_of_mean is None:
-            return None
-        return float(np.hypot(self.data_error, self.noise_of_mean))
-
 
 def bias_over_seeds(
     fits: Sequence[FitFile], baseline: str, variant: str = "without_two_point", *, seed: int = 0

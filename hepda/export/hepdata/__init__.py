@@ -37,7 +37,7 @@ CONVERTERS = {
     "hepda.plotting.scores.features:feature_figure": f"{_SCORES}:feature",
     "hepda.plotting.scores.shapes:shape_figure": f"{_SCORES}:shape",
     "hepda.plotting.scores.roc:roc_figure": f"{_SCORES}:roc",
-    "hepda.plotting.scores.roc:purity_figure": f"{_SCORES}:purities",
+    "hepda.plotting.scores.roc:purity_curves_figure": f"{_SCORES}:purities",
     "hepda.plotting.scores.correlations:correlations_figure": f"{_SCORES}:correlations",
     "hepda.plotting.scores.overview:separations_figure": f"{_SCORES}:separation",
     "hepda.plotting.scores.calibration:calibration_figure": f"{_SCORES}:calibration",

@@ -24,7 +24,6 @@ from hepda.export.hepdata.tables import (
 from hepda.plotting.base.histogram import Histogram
 from hepda.plotting.base.style import USUAL_TEXTS, AxisTexts
 from hepda.plotting.scores.features import FilledFeature
-from hepda.plotting.scores.roc import purity
 from hepda.plotting.scores.tradeoff import TradeoffPoint
 from hepda.results.classes import ConfusionMatrix
 from hepda.results.decomposition import BinnedDecomposition, Contribution, Decomposition
@@ -37,6 +36,7 @@ from hepda.results.evaluation import (
     FloatArray,
     Interval,
     OvertrainingTest,
+    PurityBand,
     RocBand,
     ShiftRatio,
     SignificanceScan,
@@ -99,17 +99,16 @@ def _band(band: RocBand, of: Mapping[str, str]) -> Dependent:
     return Dependent(BACKGROUND_EFFICIENCY, numbers(values), [interval(values, band.low, band.high)], of)
 
 
-def purities(bands: Mapping[str, RocBand], *, signal_share: float, **_: Any) -> list[FigureTable]:
+def purities(bands: Mapping[str, PurityBand], **_: Any) -> list[FigureTable]:
     """Return the share of signal above a cut of each model against the signal efficiency."""
-    curves = []
-    for model, band in bands.items():
-        best, least, most = (
-            purity(band.signal_efficiency, background, signal_share)
-            for background in (band.background_efficiency, band.high, band.low)
-        )
-        column = Dependent("Purity", numbers(best), [interval(best, least, most)], {"Model": model})
-        curves.append(Curve(axis(SIGNAL_EFFICIENCY, band.signal_efficiency), column))
-    return joined(curves)
+    return joined(
+        [
+            Curve(axis(SIGNAL_EFFICIENCY, band.signal_efficiency),
+                  Dependent("Purity", numbers(band.purity), [interval(band.purity, band.low, band.high)],
+                            {"Model": model}))
+            for model, band in bands.items()
+        ]
+    )  # fmt: skip
 
 
 def correlations(matrices: Mapping[str, FloatArray], named: Sequence[str], **_: Any) -> list[FigureTable]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,11 +208,35 @@ def finish_ratio(
 def ratio_bounds(values: Sequence[Histogram]) -> tuple[float, float]:
     """Return the narrowest of the usual ranges that contains every ratio known to better than half its value.
 
-    It is the widest where no ratio is known so well.
+    It is the widest where no ratio is known so well. The inputs of an analysis, which are read as one set, have one
+    range instead (`common_bounds`). The scores of models do not: adaptation makes a ratio smaller by an order of
+    magnitude, and in the range of the plain model the panel of the adapted one would be a line; the axis of each says
+    what its range is. Fits and overtraining compare other quantities in each figure.
     """
     any_measured = any(_known(v).any() for v in values)
     ranges = (bounds for bounds in RATIO_RANGES if any_measured and all(_inside(v, bounds) for v in values))
     return next(ranges, (0.0, 2.0))
+
+
+def common_bounds(panels: Iterable[Sequence[Histogram]], share: float = 0.95) -> tuple[float, float]:
+    """Return one range for the ratio panels of a set of figures, so that what looks alike is alike.
+
+    It is the narrowest of the usual ranges with nearly all ratios that are known to better than half their value: one
+    bin of a sparse tail, which gets an arrow, must not flatten all panels.
+
+    Args:
+        panels: the ratios of each panel.
+        share: the share of the ratios, with their errors, that the range has to contain.
+
+    """
+    reach = [(v.sumw[known], v.error[known]) for values in panels for v in values if (known := _known(v)).any()]
+    if not reach:
+        return 0.0, 2.0
+    centre, error = (np.concatenate(parts) for parts in zip(*reach, strict=True))
+    for low, high in RATIO_RANGES:
+        if np.mean((centre - error >= low) & (centre + error <= high)) >= share:
+            return low, high
+    return 0.0, 2.0
 
 
 def _known(values: Histogram) -> NDArray[np.bool_]:

@@ -165,7 +165,13 @@ def guess_label(name: str) -> str:
 
 
 @styled
-def feature_figure(feature: Feature | FilledFeature, *, label: Label | None = None, log: bool = False) -> Figure:
+def feature_figure(
+    feature: Feature | FilledFeature,
+    *,
+    label: Label | None = None,
+    log: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Figure:
     """Draw stack, statistical band, scaled signal, alternatives and data, with a panel of ratios to the stack's total.
 
     Bins of data that touch `feature.blind` are drawn neither in the main panel nor in the ratio; the region is hatched
@@ -175,6 +181,7 @@ def feature_figure(feature: Feature | FilledFeature, *, label: Label | None = No
         feature: the quantity and its samples, or their histograms.
         label: label over the axes.
         log: whether y is logarithmic.
+        bounds: range of the ratio panel, that of all figures of a set (`common_bounds`); None: that of this one.
 
     Raises:
         DataError: there is no stack.
@@ -186,7 +193,7 @@ def feature_figure(feature: Feature | FilledFeature, *, label: Label | None = No
     draw_main(main, filled, total, log=log)
     compared, colours = draw_ratio(below, filled, total)
     ratio_label = "Data / sim." if filled.data is not None and not filled.others else "Ratio to sim."
-    finish_ratio(below, compared, colours=colours, label=ratio_label, xlabel=filled.label)
+    finish_ratio(below, compared, colours=colours, label=ratio_label, xlabel=filled.label, bounds=bounds)
     scale_counts(main, _count_label(filled.edges, filled.label))
     axes_label(main, label)
     first = (label.note if label else "", "end bins with overflow" if filled.overflow else "")
@@ -312,6 +319,16 @@ def draw_main(
         main.set_ylim(0.0, 1.08 * top)
 
 
+def ratios_of(filled: FilledFeature, total: Histogram) -> list[Histogram]:
+    """Return what a ratio panel compares with the total: the alternatives, then the data, NaN where they are hidden."""
+    compared = [ratio(part.histogram, total) for part in filled.others]
+    if filled.data is not None:
+        data = filled.data.histogram
+        visible = Histogram(data.edges, np.where(filled.hidden, np.nan, data.sumw), data.sumw2)
+        compared.append(ratio(visible, total))
+    return compared
+
+
 def draw_ratio(
     below: Axes, filled: FilledFeature, total: Histogram, *, marker: float = 2.6
 ) -> tuple[list[Histogram], list[str]]:
@@ -320,20 +337,16 @@ def draw_ratio(
     If nothing is compared, the total itself is returned, so that its band sets the range.
     """
     draw_band(below, total, relative=True)
-    if filled.data is None and not filled.others:
+    compared = ratios_of(filled, total)
+    if not compared:
         return [ratio(total, total)], ["black"]
-    compared = []
-    for part in filled.others:
-        compared.append(ratio(part.histogram, total))
-        draw_line(below, compared[-1], colour=part.colour)
+    for part, values in zip(filled.others, compared, strict=False):  # the data, if there are any, are the last
+        draw_line(below, values, colour=part.colour)
     colours = [part.colour for part in filled.others]
     if filled.data is None:
         return compared, colours
-    data = filled.data.histogram
-    visible = Histogram(data.edges, np.where(filled.hidden, np.nan, data.sumw), data.sumw2)
-    compared.append(ratio(visible, total))
     scale = np.where(total.sumw > 0, total.sumw, np.nan)
-    down, up = data.interval()
+    down, up = filled.data.histogram.interval()
     draw_points(below, compared[-1], hidden=filled.hidden, bars=(down / scale, up / scale), marker=marker)
     return compared, [*colours, "black"]
 

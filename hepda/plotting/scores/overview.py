@@ -11,9 +11,9 @@ from matplotlib.ticker import NullLocator
 
 from hepda.errors import DataError
 from hepda.plotting.base.histogram import Histogram
-from hepda.plotting.base.panels import draw_line, finish_ratio
+from hepda.plotting.base.panels import common_bounds, draw_line, finish_ratio
 from hepda.plotting.base.style import DPI, FILLS, PAGE, PALETTE, Canvas, Label, styled
-from hepda.plotting.scores.features import Feature, FilledFeature, draw_main, draw_ratio, fill
+from hepda.plotting.scores.features import Feature, FilledFeature, draw_main, draw_ratio, fill, ratios_of
 
 SMALL = 1.2
 """Size of the points of data, which would hide shapes in small panels."""
@@ -24,6 +24,8 @@ def overview_figure(
     features: Sequence[Feature | FilledFeature], *, label: Label | None = None, columns: int = 5
 ) -> Figure:
     """Draw all features on one page: a small panel and a small ratio each, one legend for all, no empty panel.
+
+    All ratios have one range (`common_bounds`).
 
     Args:
         features: the quantities and their samples, or their histograms.
@@ -45,15 +47,16 @@ def overview_figure(
     Canvas(drawn)
     entries: dict[str, Artist] = {}
     overflow = False
-    for index, feature in enumerate(features):
+    all_filled = [feature if isinstance(feature, FilledFeature) else fill(feature) for feature in features]
+    bounds = common_bounds(ratios_of(filled, filled.total) for filled in all_filled)
+    for index, filled in enumerate(all_filled):
         main, below = _small_panels(drawn, *divmod(index, columns), columns, (width, height, cell, head))
-        filled = feature if isinstance(feature, FilledFeature) else fill(feature)
         total = filled.total
         draw_main(main, filled, total, log=False, scaled_signal=False, marker=SMALL)
         compared, colours = draw_ratio(below, filled, total, marker=SMALL)
         overflow = overflow or filled.overflow
         first = index % columns == 0
-        finish_ratio(below, compared, colours=colours, label="", xlabel="")
+        finish_ratio(below, compared, colours=colours, label="", xlabel="", bounds=bounds)
         if first:
             main.set_ylabel("Events / bin", fontsize=6, labelpad=3.5)
             below.set_ylabel("Ratio", fontsize=6, labelpad=0, loc="center")

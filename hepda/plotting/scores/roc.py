@@ -25,7 +25,7 @@ from hepda.plotting.base.style import (
     ratio_figure,
     styled,
 )
-from hepda.results.evaluation import FloatArray, Interval, RocBand
+from hepda.results.evaluation import FloatArray, Interval, PurityBand, RocBand
 
 
 @styled
@@ -86,10 +86,9 @@ def roc_figure(
 
 
 @styled
-def purity_figure(
-    bands: Mapping[str, RocBand],
+def purity_curves_figure(
+    bands: Mapping[str, PurityBand],
     *,
-    signal_share: float,
     label: Label | None = None,
     models: Iterable[str] | None = None,
     lowest_efficiency: float = 0.05,
@@ -99,29 +98,27 @@ def purity_figure(
     The line is the share without a cut.
 
     Args:
-        bands: model -> background efficiency at signal efficiencies, with an interval that is drawn as a band.
-        signal_share: share of signal in the yield before the cut.
+        bands: model -> purity at signal efficiencies, with an interval that is drawn as a band.
         label: label over the axes.
         models: all models of the run, so that colours agree between figures.
         lowest_efficiency: points below it are excluded, because very few events determine the purity there.
 
     Raises:
-        DataError: there are no bands, or the share is not between 0 and 1.
+        DataError: there are no bands.
 
     """
-    if not bands or not 0 < signal_share < 1:
-        raise DataError(f"a purity needs models and a share of signal between 0 and 1, not {signal_share:g}")
+    if not bands:
+        raise DataError("no model has a purity; there is nothing to draw")
     styles = model_styles(models or bands)
     drawn, axes = figure(height=height_for(len(bands), COLUMN * 0.85))
-
-    top = signal_share
+    share = next(iter(bands.values())).signal_share
+    top = share
     for model, band in bands.items():
         keep = band.signal_efficiency >= lowest_efficiency
-        signal = band.signal_efficiency[keep]
-        curve = [purity(signal, of[keep], signal_share) for of in (band.background_efficiency, band.high, band.low)]
-        _line(axes, signal, (curve[0], curve[1], curve[2]), styles[model], model)
-        top = max(top, float(np.nanmax(curve[2])))
-    axes.axhline(signal_share, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="no cut")
+        central, low, high = (of[keep] for of in (band.purity, band.low, band.high))
+        _line(axes, band.signal_efficiency[keep], (central, low, high), styles[model], model)
+        top = max(top, float(np.nanmax(high)))
+    axes.axhline(share, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="no cut")
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, min(1.05 * top, 1.02))
     axes.set_xlabel(r"Signal efficiency $\varepsilon_s$ (recall)")
@@ -129,20 +126,6 @@ def purity_figure(
     axes_label(axes, label)
     legend_above(axes, note=label.note if label else "")
     return drawn
-
-
-def purity(signal: FloatArray, background: FloatArray, signal_share: float) -> FloatArray:
-    """Return the share of signal above cuts, NaN where no event is left.
-
-    Args:
-        signal: signal efficiencies [n].
-        background: background efficiencies [n].
-        signal_share: share of signal in the yield before the cut.
-
-    """
-    kept = signal_share * signal
-    total = kept + (1 - signal_share) * background
-    return np.asarray(np.where(total > 0, kept / np.where(total > 0, total, 1.0), np.nan))
 
 
 def _ratio_limits(below: Axes) -> None:

@@ -45,7 +45,6 @@ def test_events_and_seeds_have_an_error_each() -> None:
     assert average.data_error == pytest.approx(moves.std(ddof=1))  # the same events: it does not fall with seeds
     assert average.noise == pytest.approx(np.std(of_seeds, ddof=1))
     assert average.noise_of_mean == pytest.approx(np.std(of_seeds, ddof=1) / np.sqrt(5))
-    assert average.error == pytest.approx(np.hypot(average.data_error, average.noise_of_mean))
     assert average.rates["ttb"] == (pytest.approx(1.2), pytest.approx(np.std([1, 1.1, 1.2, 1.3, 1.4], ddof=1)))
     assert (average.winkler, average.coverage, average.expected_error) == pytest.approx((2.5, 0.7, 0.17))
     assert average.smaller is None

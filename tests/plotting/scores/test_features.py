@@ -5,8 +5,17 @@ import pytest
 from matplotlib.patches import StepPatch
 
 from hepda.errors import DataError
+from hepda.plotting.base.panels import common_bounds, ratio_bounds
 from hepda.plotting.base.style import Label
-from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, fill, guess_label
+from hepda.plotting.scores.features import (
+    Feature,
+    FeatureSample,
+    FilledFeature,
+    feature_figure,
+    fill,
+    guess_label,
+    ratios_of,
+)
 from hepda.plotting.scores.overview import overview_figure, separations_figure
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
@@ -203,3 +212,23 @@ def test_the_separations_have_both_sides_with_unit_area_and_their_number() -> No
     assert_nothing_is_cut(figure)
     with pytest.raises(DataError, match="no separation"):
         separations_figure([without], {})
+
+
+def test_the_features_of_a_set_have_one_range_of_ratios_and_a_sparse_bin_does_not_set_it() -> None:
+    def made(name: str, factor: float, tail: float = 1.0) -> FilledFeature:
+        """40 full bins, whose ratio is `factor`, and one bin of few events, whose ratio is `tail`."""
+        edges, count = np.arange(42.0), 10_000
+        centres = np.repeat(np.arange(41) + 0.5, [count] * 40 + [60])
+        weights = np.where(centres > 40, tail, factor)
+        sample = FeatureSample("tt", centres, np.ones(len(centres)))
+        return fill(Feature(name, name, [sample], others=[FeatureSample("other", centres, weights)], edges=edges))
+
+    near, far = made("near", 1.04, tail=1.7), made("far", 1.15)
+    assert ratio_bounds(ratios_of(near, near.total)) == (0.0, 2.0)  # alone, its tail would flatten it
+    bounds = common_bounds(ratios_of(feature, feature.total) for feature in (near, far))
+    assert bounds == (0.75, 1.25)
+    figure = overview_figure([near, far])
+    assert {axes.get_ylim() for axes in figure.axes[::2]} == {bounds}
+    _, below = feature_figure(near, bounds=bounds).axes
+    assert below.get_ylim() == bounds and len(marked(below, "beyond")) == 1  # the tail has an arrow
+    assert common_bounds([]) == (0.0, 2.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
 from hepda.evaluation.inputs import weighted_correlations
 from hepda.events.results.figure_data import Array, FigureData, axis, short_label
+from hepda.plotting.base.panels import common_bounds
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import features, overview
 from hepda.plotting.scores.correlations import correlations_figure
@@ -29,6 +31,11 @@ class FilledInputs:
     def all(self) -> list[features.FilledFeature]:
         """Return all features, in the order of the table."""
         return [self[number] for number in range(len(self._run.table.names))]
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """The range of the ratio panels of all features."""
+        return common_bounds(features.ratios_of(filled, filled.total) for filled in self.all())
 
     def _fill(self, number: int) -> features.FilledFeature:
         run, name = self._run, self._run.table.names[number]
@@ -97,6 +104,6 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
             name if "$" in text else text,  # the page cannot show mathematics, the axis can
             f"{run.contents(data=not hidden)}.",
             lambda number=number, log=log: Plot.of(  # type: ignore[misc]
-                features.feature_figure, filled[number], label=label, log=log
+                features.feature_figure, filled[number], label=label, log=log, bounds=filled.bounds
             ),
         )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hepda.evaluation.inputs import weighted_correlations
+from hepda.evaluation.roc import purity_band
 from hepda.events.results.figure_data import Array, FigureData, axis, short_label
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.scores import calibration, efficiency, roc
@@ -60,16 +61,14 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
 
 def _purity(run: FigureData) -> Iterator[Drawing]:
     """Yield the purity against the signal efficiency, and the correlations of the scores of the models."""
-    bands = {model: pair[1] for model, pair in run.numbers.rocs[run.source].items()}
     share = run.numbers.priors[run.source][0]
     if 0 < share < 1:
+        bands = {model: purity_band(pair[1], share) for model, pair in run.numbers.rocs[run.source].items()}
         yield Drawing(
             "separation", f"purity_{run.source}", f"Purity against efficiency, {run.source}",
             f"Share of signal above a cut (precision) against its signal efficiency (recall), for {100 * share:.3g} % "
             "of signal before the cut; bands: 68 % of bootstrap replicas.",
-            lambda: Plot.of(
-                roc.purity_figure, bands, signal_share=share, label=run.label(run.source), models=run.models
-            ),
+            lambda: Plot.of(roc.purity_curves_figure, bands, label=run.label(run.source), models=run.models),
         )  # fmt: skip
     if len(run.models) > 1:
         yield Drawing(
