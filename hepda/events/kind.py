@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hepda.runtime.jobs import TrainingResult
     from hepda.runtime.terminal import NumberTable
 
+log = logging.getLogger(__name__)
 Array = NDArray[Any]
 _BLOCK = 4_000_000
 """Number of events that are processed together."""
@@ -204,6 +206,7 @@ class EventsKind(KindOf[EventMetrics]):
         from hepda.events.resolve import evaluation_spec
         from hepda.events.results.evaluate import EvaluationInput
         from hepda.events.results.per_run import run_metrics
+        from hepda.events.results.thresholds import threshold_lines
         from hepda.events.training.probabilities import probabilities_of
         from hepda.events.training.scoring import rescore
 
@@ -215,6 +218,7 @@ class EventsKind(KindOf[EventMetrics]):
             {model: evaluated_scores[model] for model in spec.models},
             rescore=partial(rescore, spec.models, models),
             outputs=probabilities_of(spec.models, evaluated_scores),
+            columns=evaluated_scores,
         )
         numbers = steps.numbers_of(evaluated, models, context.processes, context.progress)
         self._evaluated, self._numbers = evaluated, numbers
@@ -230,7 +234,10 @@ class EventsKind(KindOf[EventMetrics]):
             "models": steps.models_metrics(spec, numbers, context.training),
             **run_metrics(spec, numbers, context.histories),
         }
-        return EventMetrics.from_json(run_directory.plain(content))
+        metrics = EventMetrics.from_json(run_directory.plain(content))
+        for line in threshold_lines(metrics):
+            log.info(line)
+        return metrics
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
         """Return the evaluated events and their scores: all, or a part, kept in `run` as long as it is needed."""

@@ -10,6 +10,7 @@ from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
 from hepda.config.events.eras import FilesByEra, PositiveByEra, TextByEra, with_eras
 from hepda.config.events.fit import FitConfig
+from hepda.config.events.points import PointConfig
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.models import ModelConfig, TrainingConfig
@@ -255,6 +256,9 @@ class AnalysisConfig(BaseConfig):
     and may be the score of a model (`score` of the model)."""
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
     """What is trained, by name: networks and boosted trees."""
+    working_points: dict[Name, PointConfig] = Field(default_factory=dict)
+    """Named thresholds on outputs of models: chosen on some events, judged on the others, carried by `hepda apply`, and
+    used by name in the regions of the fit (`passes`, `fails`)."""
     baseline: Name | None = None
     """The model with which the others are compared; null: `network`, or the first model if none has this name."""
     training: TrainingConfig = TrainingConfig()

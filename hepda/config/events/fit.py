@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 from hepda.config.events.class_checks import predicted_classes
 from hepda.config.events.systematics import FreeSystematic
 from hepda.config.problems import unknown
-from hepda.config.section import Bins, Expression, Name, Positive, Section
+from hepda.config.section import Bins, Expression, Name, Names, Positive, Section
 
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
@@ -43,6 +43,10 @@ class RegionConfig(Section):
     have its branches."""
     largest: Name | None = None
     """A class: the model's output for it is the largest of all its outputs; null: any."""
+    passes: Names = ()
+    """Named working points of the model that is fitted (`working_points`): the events that pass all of them."""
+    fails: Names = ()
+    """Named working points of the model that is fitted: the events that pass none of them."""
     variable: Expression = "score"
     """What is histogrammed: `score`, a discriminant, `p_<class>`, or an expression over variables and branches."""
     bins: BinsOrEdges = 10

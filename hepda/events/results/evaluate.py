@@ -31,6 +31,7 @@ from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
 from hepda.events.results.per_model import ModelNumbers, bias_numbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
+from hepda.events.results.thresholds import model_thresholds
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import (
     FeatureImportance,
@@ -88,6 +89,7 @@ class EvaluationInput:
     outputs: Mapping[str, Array] = field(
         default_factory=dict
     )  # by model of several classes: probabilities [n, classes]
+    columns: Mapping[str, Array] = field(default_factory=dict)  # all score columns [n], for the working points
 
     @property
     def others(self) -> list[str]:
@@ -139,6 +141,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.separations = result
         elif kind == "classes":
             numbers.models[model].classes = result
+        elif kind == "thresholds":
+            numbers.models[model].thresholds = result
         elif kind == "bias":
             for name, of_model in result.items():
                 numbers.models[name].add(domain, of_model)
@@ -152,6 +156,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
+    "thresholds": "working points",
     "inputs": "separation by inputs", "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
@@ -165,6 +170,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("importance", "", other) for other in evaluated.others]
     parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
+    parts += [("thresholds", model, "") for model in evaluated.scores if evaluated.spec.models[model].points]
     parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:
         parts += [("classes", model, "") for model in evaluated.scores]
@@ -189,6 +195,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = _rocs(evaluated, domain)
     elif kind == "model":
         result = model_numbers(evaluated, model)
+    elif kind == "thresholds":
+        result = model_thresholds(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
     elif kind == "bias":

@@ -12,6 +12,7 @@ from hepda.events.results.class_numbers import classes_of
 from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers
+from hepda.events.results.thresholds import thresholds_of
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
@@ -261,6 +262,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
             for efficiency, by_domain in model_numbers.working.items()
         },
+        **({"thresholds": thresholds_of(model_numbers.thresholds)} if model_numbers.thresholds else {}),
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),

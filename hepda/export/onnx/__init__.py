@@ -26,11 +26,12 @@ def write(run: ExportedRun, folder: Path) -> list[Path]:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "onnx", "--format onnx")
     from hepda.events.resolve import dataset_spec, model_specs
+    from hepda.events.results.thresholds import with_cuts
     from hepda.export.onnx.check import check
     from hepda.export.onnx.model import exported_model, onnx_model
 
     contents, dataset = {}, dataset_spec(config)
-    for name, spec in model_specs(config).items():
+    for name, spec in with_cuts(model_specs(config), run.folder).items():
         exported = exported_model(spec, dataset, run.folder)
         contents[name] = onnx_model(exported).SerializeToString()
         check(exported, contents[name])

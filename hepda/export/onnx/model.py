@@ -167,6 +167,16 @@ def checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _working_points(spec: ModelSpec) -> dict[str, str]:
+    """Return the thresholds of the working points by name: an event passes if the output is at least this value."""
+    cuts = {
+        name: {"output": cut.output.removeprefix(f"{spec.name}.") if cut.output != spec.name else "score",
+               "threshold": cut.threshold}
+        for name, cut in spec.cuts.items()
+    }  # fmt: skip
+    return {"working_points": json.dumps(cuts)} if cuts else {}
+
+
 def _about(exported: ExportedModel) -> dict[str, str]:
     spec = exported.spec
     return {
@@ -180,6 +190,7 @@ def _about(exported: ExportedModel) -> dict[str, str]:
         "networks_per_fold": json.dumps(spec.members),
         "classes": json.dumps(list(spec.classes)),
         "outputs": json.dumps(list(exported.outputs)),
+        **_working_points(spec),
         "opset": json.dumps(OPSET),
         "trainings": checksum(exported.folder),
         "fold_rule": "splitmix64 of the key: k = 0, then k = mix(k ^ mix(part)) for each part; fold = k mod folds",

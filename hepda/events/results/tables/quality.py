@@ -10,6 +10,7 @@ from hepda.events.results.tables.summary import domains_with_values
 from hepda.number_format import Cell, Table, number
 from hepda.results.events import EventMetrics, EventSample
 from hepda.results.record import Value, quantity_in
+from hepda.results.thresholds import JudgedEfficiencies
 
 
 def samples_table(metrics: EventMetrics) -> Table:
@@ -97,6 +98,72 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
         Table(f"Working points, {domain}", head, of_domain, note, "" if domain == first else folded)
         for domain, of_domain in rows.items()
     ]
+
+
+_VALUES = {
+    "f1": "F1", "significance": "Z [σ]", "equal_background": "background, ratio − 1", "efficiency": "efficiency",
+    "fixed": "efficiency",
+}  # fmt: skip
+"""What the objective of a working point measures, as a heading."""
+
+
+def threshold_tables(metrics: EventMetrics) -> list[Table]:
+    """Return the named working points: their thresholds and objectives, and what passes in each domain."""
+    entries = {
+        f"{model}, {name}": entry
+        for model, of_model in metrics.models.items()
+        for name, entry in of_model.thresholds.items()
+    }
+    rows = [
+        [
+            Cell(title, title),
+            Cell(entry.output, entry.output),
+            Cell(str(entry.selects), entry.selects),
+            entry.quantity("threshold").cell(digits=4),
+            Cell(_VALUES[entry.objective], entry.objective),
+            entry.quantity("value").cell(),
+            entry.quantity("value_on_choosing_events").cell(),
+            Cell(str(entry.chosen_on), entry.chosen_on),
+        ]
+        for title, entry in entries.items()
+    ]
+    note = (
+        "An event passes if the output is at least the threshold; the error of a threshold is the spread of the choice "
+        "over bootstrap replicas of the choosing events. The objective on other events is the number to quote: that on "
+        "the choosing events is too good, because the threshold is the one at which their fluctuations are most "
+        "favourable."
+    )
+    head = ["Model, working point", "Output", "Selects", "Threshold", "Objective", "On other events",
+            "On the choosing events", "Chosen on"]  # fmt: skip
+    tables = [Table("Named working points", head, rows, note)] if rows else []
+    folded = "Named working points in other domains"
+    for place, domain in enumerate(keys_of(entry.domains for entry in entries.values())):
+        of_domain = {title: entry.domains[domain] for title, entry in entries.items() if domain in entry.domains}
+        fold = folded if place else ""
+        tables.append(_passing_table(f"What passes the named working points, {domain}", of_domain, fold))
+    return tables
+
+
+def _passing_table(title: str, entries: Mapping[str, JudgedEfficiencies], fold: str) -> Table:
+    rows = []
+    for name, entry in entries.items():
+        limit = entry.quantity("rest_efficiency_upper_limit").scaled(100.0)
+        rest = entry.quantity("rest_efficiency").scaled(100.0)
+        rows.append(
+            [
+                Cell(name, name),
+                entry.quantity("class_efficiency").scaled(100.0).cell(),
+                limit.below() if limit.value is not None else rest.cell(),
+                entry.quantity("f1").cell(),
+                entry.quantity("significance").cell(),
+            ]
+        )
+    note = (
+        "Of the events that did not choose the thresholds, at the yields of the domain. Z: Asimov significance with "
+        "the systematic uncertainty of the background."
+    )
+    head = ["Model, working point", "Efficiency of what is selected [%]", "of the rest [%]", "F1", "Z [σ]"]
+    return Table(title, head, rows, note, fold)
 
 
 def training_noise_table(metrics: EventMetrics) -> Table:
