@@ -89,7 +89,8 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
                 rows.setdefault(domain, []).append([Cell(title, title), *cells])
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
-        "Cuts are defined by the signal efficiency in the nominal domain. Z: Asimov significance of the events above "
+        "Cuts are defined by the signal efficiency in the nominal domain, chosen on the events that are counted there "
+        "(`working_points` of the analysis file are chosen on others). Z: Asimov significance of the events above "
         "the cut, with the uncertainty of the background."
     )
     first = next(iter(rows), "")
