@@ -186,8 +186,11 @@ class EventsKind(KindOf[EventMetrics]):
         """Return the columns, a row for each event in the order of the table."""
         from hepda.events import steps
         from hepda.events.resolve import dataset_spec
+        from hepda.events.specs import LABEL
 
-        return steps.scores_columns(self.table, scores, dataset_spec(self.config).region_columns)
+        spec = dataset_spec(self.config)
+        labels = [name for name in spec.columns if name.startswith(LABEL)]
+        return steps.scores_columns(self.table, scores, [*spec.region_columns, *labels])
 
     def check_models(self, run: Path) -> dict[str, str]:
         """Compare every training of every model with the analysis file: inputs, classes, shapes of the parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
+from hepda.config.events.class_checks import labels_of
 from hepda.config.events.domain_checks import domain_classes
 from hepda.config.events.fit import FitConfig, output_names
 from hepda.config.events.points import (
@@ -19,6 +20,7 @@ from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
 from hepda.events.specs import (
+    LABEL,
     Appearance,
     Classes,
     DatasetSpec,
@@ -92,7 +94,7 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         weight=config.weight,
         missing=config.missing,
         collections=config.collections,
-        columns=config.columns,
+        columns={**config.columns, **{f"{LABEL}{name}": text for name, text in config.labels.items()}},
         stitched=config.stitched,
         split=config.split,
         tree=config.tree,
@@ -160,6 +162,7 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         discriminants=config.discriminants,
         collections={name: config.collections[name] for name in encoder.collections} if encoder is not None else {},
         categories=config.categories if encoder is None else {},
+        event_labels=labels_of(section),
         points={
             name: _point_spec(config, point)
             for name, point in config.working_points.items()

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 Policy = str
 """What a training does with negative weights: keep, absolute, drop, reject."""
+LABEL = "label:"
+"""Before the name of a label: its column in the table, 1 where it holds, 0 where not, NaN where it is not known."""
 ClassName = Literal["background", "signal"]
 """A side of the classification: the signal classes together, or all other classes together."""
 
@@ -115,7 +117,7 @@ class ModelSpec:
     of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one;
     collections: what a set encoder reads, empty for a model of flat features; categories: the values of categorical
     features by name, among the flat features that it reads; points: its working points by name; cuts: their thresholds
-    by name, of a run that was evaluated (`hepda.events.results.cuts`).
+    by name, of a run that was evaluated (`with_cuts`); event_labels: what it learns besides the classes.
     """
 
     name: str
@@ -135,6 +137,7 @@ class ModelSpec:
     categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     points: Mapping[str, PointSpec] = field(default_factory=dict)
     cuts: Mapping[str, Cut] = field(default_factory=dict)
+    event_labels: tuple[str, ...] = ()
 
     def category_columns(self, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
         """Return the values of categorical features by column, for features of these names."""
@@ -171,15 +174,23 @@ class ModelSpec:
         return () if self.grouping.is_binary or self.section.classes == "binary" else self.grouping.names
 
     @property
+    def predictions(self) -> tuple[int, ...]:
+        """Return the shape of what a training predicts for an event: none for P(signal) alone.
+
+        Else P(signal) or the probability of each class, then that of each label.
+        """
+        number = max(1, len(self.classes)) + len(self.event_labels)
+        return (number,) if self.classes or self.event_labels else ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Return its score columns.
 
         The first is its score in [0, 1], named like the model; a model of several classes has a further column for
-        each class and each discriminant, `m.p_<class>` and `m.<discriminant>`.
+        each class and each discriminant, `m.p_<class>` and `m.<discriminant>`, and one with labels `m.p_<label>`.
         """
-        if not self.classes:
-            return (self.name,)
-        further = [*(f"p_{name}" for name in self.classes), *self.discriminants]
+        further = [f"p_{name}" for name in self.classes]
+        further += [*(self.discriminants if self.classes else ()), *(f"p_{name}" for name in self.event_labels)]
         return (self.name, *(f"{self.name}.{name}" for name in further))
 
     def column_of(self, output: str) -> str:
@@ -320,7 +331,8 @@ class SystematicsSpec:
 class DatasetSpec:
     """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
 
-    domains: their names, the nominal domain first; plots: names of features that are drawn; regions: those of the fit.
+    columns: further numbers by name, labels among them; domains: their names, the nominal domain first; plots: names
+    of features that are drawn; regions: those of the fit.
     The other fields are the sections of the analysis file of the same name.
     """
 

@@ -149,7 +149,7 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Co
     Args:
         table: the events.
         scores: the score [n] of each model.
-        regions: the names of the columns of the fit's regions.
+        regions: the names of the columns of the fit's regions, and of labels.
 
     """
     import pyarrow as pa

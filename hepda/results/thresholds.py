@@ -91,3 +91,32 @@ class ThresholdEntry(Record):
     """Effective events that chose (`choosing`) and that judged (`judging`)."""
     domains: Mapping[str, JudgedEfficiencies] = Field(default_factory=dict)
     why: str | None = None
+
+
+class MacroEntry(Record):
+    """models.<model>.labels.domains.<domain>.f1.<thresholds>: weighted F1 at one set of thresholds."""
+
+    macro: Measured
+    """Mean over the labels."""
+    labels: Mapping[str, Measured] = Field(default_factory=dict)
+    difference: Measured | None = None
+    """Of the macro F1 to that at 0.5, on the same events."""
+
+
+class DomainLabels(Record):
+    """models.<model>.labels.domains.<domain>."""
+
+    auc: Mapping[str, Measured] = Field(default_factory=dict)
+    """By label."""
+    f1: Mapping[str, MacroEntry] = Field(default_factory=dict)
+    """At `half` (0.5 for every label) and at `chosen` thresholds, on events that did not choose."""
+
+
+class LabelsEntry(Record):
+    """models.<model>.labels: the labels that the model learns besides the classes."""
+
+    thresholds: Mapping[str, Measured] = Field(default_factory=dict)
+    """By label, with the largest F1 on the choosing events of the nominal domain."""
+    chosen_on: str | None = None
+    """Which events chose the thresholds."""
+    domains: Mapping[str, DomainLabels] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
-from hepda.config.events.class_checks import predicted_classes
+from hepda.config.events.class_checks import labels_of, predicted_classes
 from hepda.config.events.systematics import FreeSystematic
 from hepda.config.problems import unknown
 from hepda.config.section import Bins, Expression, Name, Names, Positive, Section
@@ -96,7 +96,9 @@ SCORE = "score"
 
 def output_names(config: AnalysisConfig) -> list[str]:
     """Return the variables of regions that models provide: the score, a probability a class, the discriminants."""
-    return [SCORE, *(f"p_{name}" for name in config.class_names), *config.discriminants]
+    labels = dict.fromkeys(f"p_{name}" for section in config.models.values() for name in labels_of(section))
+    classes = [f"p_{name}" for name in config.class_names]
+    return [SCORE, *classes, *config.discriminants, *(name for name in labels if name not in classes)]
 
 
 def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
@@ -137,5 +139,13 @@ def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: l
                         f"{path}.{key}: the model {model!r} has one score, so no {value!r}; give it `classes: all`, or "
                         "take it out of `models`."
                     )
+    of_class = variable.removeprefix("p_") in config.class_names or variable in config.discriminants
+    for model, section in config.models.items():
+        answers = [f"p_{name}" for name in labels_of(section)]
+        if variable in outputs[1:] and not of_class and variable not in answers:
+            yield (
+                f"{path}.variable: the model {model!r} does not learn the label of {variable!r}; name it in its "
+                "`labels`, or take the model out of `models`."
+            )
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
         yield unknown(f"{path}.variable", variable, "variable of a region", [*outputs, *config.variables])

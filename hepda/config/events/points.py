@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from hepda.config.events.class_checks import predicted_classes
+from hepda.config.events.class_checks import labels_of, predicted_classes
 from hepda.config.events.names import branch_of
 from hepda.config.problems import duplicates, unknown
 from hepda.config.section import Fraction, Name, Names, Positive, Section
@@ -104,9 +104,13 @@ PointConfig = Annotated[
 
 
 def outputs_of(config: AnalysisConfig, model: str) -> tuple[str, ...]:
-    """Return the outputs of a model that may be cut: the score, the probabilities of several classes, discriminants."""
-    classes = predicted_classes(config, config.models[model])
-    return (SCORE, *(f"{PROBABILITY}{name}" for name in classes), *(config.discriminants if classes else ()))
+    """Return the outputs of a model that may be cut: the score, probabilities of several classes and of labels,
+    discriminants.
+    """
+    section = config.models[model]
+    classes = predicted_classes(config, section)
+    names = (*classes, *labels_of(section))
+    return (SCORE, *(f"{PROBABILITY}{name}" for name in names), *(config.discriminants if classes else ()))
 
 
 def models_with(config: AnalysisConfig, point: PointSection) -> tuple[str, ...]:
@@ -126,7 +130,7 @@ def selected_by(config: AnalysisConfig, point: PointSection) -> str:
 
 def selectable(config: AnalysisConfig) -> tuple[str, ...]:
     """Return what working points may select."""
-    return tuple(dict.fromkeys([SIGNAL, *config.class_names]))
+    return tuple(dict.fromkeys([SIGNAL, *config.class_names, *config.labels]))
 
 
 def domains_to_equal(config: AnalysisConfig) -> tuple[str, ...]:

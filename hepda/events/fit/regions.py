@@ -52,15 +52,16 @@ class Outputs:
         """
         score = columns[model.name]
         signals = model.grouping.signal
+        labels = {f"p_{name}": columns[f"{model.name}.p_{name}"] for name in model.event_labels}
         if model.classes:
             names = [column.removeprefix(f"{model.name}.") for column in model.columns[1:]]
             further = {name: columns[f"{model.name}.{name}"] for name in names}
             return cls(model.name, score, further, model.classes, signals, model.cuts)
         if len(model.grouping.names) == 2 and len(signals) == 1:
             first, second = model.grouping.names  # the signal comes first
-            further = {f"p_{first}": score, f"p_{second}": 1 - score}
+            further = {f"p_{first}": score, f"p_{second}": 1 - score} | labels
             return cls(model.name, score, further, model.grouping.names, signals, model.cuts)
-        return cls(model.name, score, {}, cuts=model.cuts)
+        return cls(model.name, score, labels, cuts=model.cuts)
 
     def named(self, name: str, where: str) -> Array:
         """Return an output [n].

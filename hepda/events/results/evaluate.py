@@ -29,6 +29,7 @@ from hepda.events.domains.roles import (
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
+from hepda.events.results.labels import model_labels
 from hepda.events.results.per_model import ModelNumbers, bias_numbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.results.thresholds import model_thresholds
@@ -141,6 +142,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.separations = result
         elif kind == "classes":
             numbers.models[model].classes = result
+        elif kind == "labels":
+            numbers.models[model].labels = result
         elif kind == "thresholds":
             numbers.models[model].thresholds = result
         elif kind == "bias":
@@ -156,7 +159,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
-    "thresholds": "working points",
+    "thresholds": "working points", "labels": "labels",
     "inputs": "separation by inputs", "ratio": "ratios of shifts", "roc": "ROC curves", "bias": "differences",
 }  # fmt: skip
 """What a profile calls the kinds."""
@@ -170,6 +173,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("importance", "", other) for other in evaluated.others]
     parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
+    parts += [("labels", model, "") for model in evaluated.scores if evaluated.spec.models[model].event_labels]
     parts += [("thresholds", model, "") for model in evaluated.scores if evaluated.spec.models[model].points]
     parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:
@@ -195,6 +199,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = _rocs(evaluated, domain)
     elif kind == "model":
         result = model_numbers(evaluated, model)
+    elif kind == "labels":
+        result = model_labels(evaluated, model)
     elif kind == "thresholds":
         result = model_thresholds(evaluated, model)
     elif kind == "classes":

@@ -40,8 +40,9 @@ from hepda.evaluation.thresholds import (
 )
 from hepda.events.dataset.splits import chooses_threshold
 from hepda.events.domains.roles import compared
-from hepda.events.specs import Classes, Cut, ModelSpec, PointSpec
+from hepda.events.specs import Cut, ModelSpec, PointSpec
 from hepda.events.table.feature_table import FeatureTable
+from hepda.events.table.truth import truth_of
 from hepda.number_format import Quantity
 from hepda.results.evaluation import Interval, WorkingPoint
 from hepda.results.events import EventMetrics
@@ -83,21 +84,6 @@ def objective_of(point: PointSpec) -> Objective:
     if isinstance(section, EfficiencyPoint):
         return FixedEfficiency(section.efficiency)
     return FixedThreshold(section.threshold)
-
-
-def truth_of(table: FeatureTable, classes: Classes, selects: str) -> NDArray[np.int8]:
-    """Return whether events are what a working point selects [n]: 1, 0, or -1 where it is not known.
-
-    Args:
-        table: the events.
-        classes: those of the events.
-        selects: `signal` or a class.
-
-    """
-    if selects == "signal":
-        return np.asarray(table.label, dtype=np.int8)
-    index = classes.index(table)
-    return np.where(index < 0, -1, index == classes.names.index(selects)).astype(np.int8)
 
 
 def choosing_events(table: FeatureTable, point: PointSpec) -> Mask:

@@ -11,6 +11,7 @@ from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import classes_of
 from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
+from hepda.events.results.labels import labels_of
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.thresholds import thresholds_of
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
@@ -262,6 +263,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
             for efficiency, by_domain in model_numbers.working.items()
         },
+        **({} if model_numbers.labels is None else {"labels": labels_of(model_numbers.labels)}),
         **({"thresholds": thresholds_of(model_numbers.thresholds)} if model_numbers.thresholds else {}),
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),

@@ -19,13 +19,14 @@ from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.weights import class_weights, negative_weights
 from hepda.baselines.inputs import Features, StoredFeatures
-from hepda.config import BdtConfig
+from hepda.config import BdtConfig, NetworkConfig
 from hepda.config.events.model_checks import methods_of
-from hepda.errors import ConfigError
+from hepda.errors import ConfigError, DataError
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
+from hepda.events.table.truth import truth_of
 from hepda.events.training.domain_loss import (
     ADVERSARY,
     VariedEvents,
@@ -37,6 +38,7 @@ from hepda.events.training.domain_loss import (
 )
 from hepda.events.training.objects import set_array, set_rows, stays_on_disk
 from hepda.events.training.reweighting import TrainingFactors, source_factors
+from hepda.events.training.scoring import head_of
 from hepda.runtime.jobs import TrainingPart
 
 Mask = NDArray[np.bool_]
@@ -185,8 +187,8 @@ def network_part(
         label_of_event = model.label_of(table, index)
         label = np.where(in_class, label_of_event, -1)
         weight = negative_weights(table.weight[index], model.negative_weights).weight
-        weight = weight if factors.task is None else weight * factors.task[index]
-        weights = {"class": class_weights(label, weight).astype(number, copy=False)}
+        task_weight = weight if factors.task is None else weight * factors.task[index]
+        weights = {"class": class_weights(label, task_weight).astype(number, copy=False)}
         masks = {}
         if domain is not None:
             side, other, in_domain_loss = _domain_columns(model, table, index)
@@ -196,6 +198,10 @@ def network_part(
             masks = {ADVERSARY: of_source} | {name: of_source & (label_of_event == n) for name, n in by_class.items()}
             masks |= {name: of_source & mask for name, mask in masks_of(model, class_of(table, index)).items()}
         targets = {"class": np.maximum(label, 0).astype(np.float32)} | domain_targets(model, len(index))
+        for name in model.event_labels:
+            answer = np.where(in_class, truth_of(table, model.grouping, name, index), -1)
+            targets[head_of(name)] = np.maximum(answer, 0).astype(np.float32)
+            weights[head_of(name)] = _label_weights(model, name, answer, task_weight).astype(number, copy=False)
         features = training_features(model, table, index)
         return DomainRows(features, targets=targets, weights=weights, masks=masks)
 
@@ -229,6 +235,21 @@ def network_part(
     return TrainingPart(
         source_rows(source), target_rows(target), source_rows(source_validation), target_rows(target_validation)
     )
+
+
+def _label_weights(model: ModelSpec, name: str, answer: NDArray[np.int8], weight: Array) -> Array:
+    """Return the weights [n] of events in the loss of a label; 0 where the answer is not known.
+
+    Raises:
+        DataError: one of the two answers has no events, or no positive sum of weights.
+
+    """
+    try:
+        balanced = class_weights(answer, weight)
+    except DataError as reason:
+        raise DataError(f"models.{model.name}.labels, {name}: {reason}") from reason
+    balance = isinstance(model.section, NetworkConfig) and model.section.label_balance
+    return balanced if balance else np.where(answer >= 0, weight / np.abs(weight).mean(), 0.0)
 
 
 def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Index, Index, Index]:

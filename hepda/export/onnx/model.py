@@ -27,6 +27,7 @@ from hepda.config import BdtConfig
 from hepda.errors import ConfigError
 from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.training.objects import layout_of
+from hepda.events.training.scoring import head_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
 from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, OnnxGraph
@@ -37,7 +38,7 @@ from hepda.export.onnx.trees import trees
 AVERAGE = "average_"
 """Before the name of an output: the average over all folds."""
 BY_FOLD = "by_fold"
-"""Output [n, folds, k]: P(signal) (k = 1), or the probability of each class, by each fold's trainings."""
+"""Output [n, folds, k]: P(signal) (k = 1) or the probability of each class, then of labels, by trainings of a fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
         for name, value in _columns(graph, exported, probability).items():
             graph.output(value, prefix + name, FLOAT)
     graph.output(of_fold, "fold", INTEGER)
-    graph.output(stacked, BY_FOLD, FLOAT, spec.folds, max(1, len(spec.classes)))
+    graph.output(stacked, BY_FOLD, FLOAT, spec.folds, *(spec.predictions or (1,)))
     return graph.model(spec.name, _about(exported), __doc__ or "")
 
 
@@ -130,7 +131,8 @@ def _training(graph: OnnxGraph, inputs: Events, exported: ExportedModel, number:
     try:
         if isinstance(exported.spec.section, BdtConfig):
             return trees(graph, inputs.flat, forest_of(bdt.load(exported.folder, stem)[0]))
-        return network(graph, inputs, Network.load(exported.folder / f"{stem}.safetensors"))
+        labels = [head_of(name) for name in exported.spec.event_labels]
+        return network(graph, inputs, Network.load(exported.folder / f"{stem}.safetensors"), labels)
     except ConfigError as error:
         raise ConfigError(f"models.{exported.spec.name}: {error}") from error
 
@@ -145,18 +147,20 @@ def _selected(graph: OnnxGraph, stacked: str, of_fold: str, folds: int) -> str:
 def _columns(graph: OnnxGraph, exported: ExportedModel, probability: str) -> Mapping[str, str]:
     """Return the outputs [n] by name."""
     spec = exported.spec
+    first = max(1, len(spec.classes))
+    labels = {f"p_{name}": graph.of_column(probability, first + i) for i, name in enumerate(spec.event_labels)}
     if not spec.classes:
-        return {"score": graph.of_column(probability, 0)}
+        return {"score": graph.of_column(probability, 0)} | labels
     further = {f"p_{name}": graph.of_column(probability, number) for number, name in enumerate(spec.classes)}
     known = dict(further)
     for name, text in spec.discriminants.items():
         further[name] = discriminant(graph, name, text, known)
     if spec.section.score is not None:
         bounds = graph.constant(0.0), graph.constant(1.0)
-        return {"score": graph.add("Clip", further[spec.section.score], *bounds)} | further
+        return {"score": graph.add("Clip", further[spec.section.score], *bounds)} | further | labels
     signals = [known[f"p_{name}"] for name in spec.grouping.signal]
     total = signals[0] if len(signals) == 1 else graph.add("Sum", *signals)
-    return {"score": graph.add("Min", total, graph.constant(1.0))} | further
+    return {"score": graph.add("Min", total, graph.constant(1.0))} | further | labels
 
 
 def checksum(folder: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hepda.adversarial import DeepSets, Network, SetTransformer
@@ -12,19 +14,20 @@ from hepda.export.onnx.layers import array, mlp
 from hepda.export.onnx.sets import Events, encoded
 
 
-def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
-    """Return the probabilities [n, 1] of signal, or [n, classes].
+def network(graph: OnnxGraph, inputs: Events, trained: Network, labels: Sequence[str] = ()) -> str:
+    """Return the probabilities [n, 1] of signal, or [n, classes], followed by those of labels.
 
     Args:
         graph: the graph.
         inputs: the events; of a network of flat features only their flat columns.
         trained: the network.
+        labels: the heads of labels.
 
     Raises:
         ConfigError: the network has a part that has no form in ONNX here.
 
     """
-    encoder, head = trained.encoder, trained.heads["class"]
+    encoder, heads = trained.encoder, [trained.heads[name] for name in ("class", *labels)]
     if isinstance(encoder, DeepSets | SetTransformer):
         features = encoded(graph, inputs, encoder)
     elif isinstance(encoder, CategoricalEncoder):
@@ -33,8 +36,11 @@ def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
         features = mlp(graph, _standardised(graph, inputs.flat, trained.normalization), encoder)
     else:
         raise ConfigError(f"a network with an encoder of the kind {type(encoder).__name__} cannot be written as ONNX")
-    raw = mlp(graph, features, head.module)
-    return graph.add("Sigmoid", raw) if head.loss == "binary" else graph.add("Softmax", raw, axis=1)
+    parts = []
+    for head in heads:
+        raw = mlp(graph, features, head.module)
+        parts.append(graph.add("Sigmoid", raw) if head.loss == "binary" else graph.add("Softmax", raw, axis=1))
+    return parts[0] if len(parts) == 1 else graph.concatenated(parts)
 
 
 def _standardised(graph: OnnxGraph, x: str, part: Standardize | None) -> str:

@@ -26,6 +26,7 @@ from hepda.events.results.tables.differences import (
 )
 from hepda.events.results.tables.quality import (
     by_domain_table,
+    label_tables,
     models_table,
     other_tables,
     samples_table,
@@ -50,6 +51,7 @@ __all__ = [
     "flatness_table",
     "gradients_table",
     "importance_table",
+    "label_tables",
     "models_table",
     "other_tables",
     "overtraining_table",

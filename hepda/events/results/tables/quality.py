@@ -145,6 +145,39 @@ def threshold_tables(metrics: EventMetrics) -> list[Table]:
     return tables
 
 
+def label_tables(metrics: EventMetrics) -> list[Table]:
+    """Return AUC and F1 of the labels that models learn besides the classes, a table for each domain."""
+    by_model = {name: model.labels for name, model in metrics.models.items() if model.labels is not None}
+    labels = keys_of(entry.thresholds for entry in by_model.values())
+    note = (
+        "Weighted F1 at 0.5 and at thresholds that the validation events of the nominal domain chose, on all other "
+        "events, at physical weights; difference: of the mean over the labels, on the same replicas of the events. "
+        "AUC: events with a label against those without it."
+    )
+    head = ["Model", *(f"AUC of {name}" for name in labels), *(f"F1 of {name}, chosen" for name in labels),
+            "Mean F1 at 0.5", "at chosen thresholds", "Difference"]  # fmt: skip
+    tables = []
+    for place, domain in enumerate(keys_of(entry.domains for entry in by_model.values())):
+        rows = []
+        for name, entry in by_model.items():
+            if domain not in entry.domains:
+                continue
+            numbers = entry.domains[domain]
+            half, chosen = numbers.f1.get("half"), numbers.f1.get("chosen")
+            rows.append(
+                [
+                    Cell(name, name),
+                    *(quantity_in(numbers.auc, label).cell(digits=4) for label in labels),
+                    *(quantity_in(None if chosen is None else chosen.labels, label).cell() for label in labels),
+                    quantity(half, "macro").cell(),
+                    quantity(chosen, "macro").cell(),
+                    quantity(chosen, "difference").cell(),
+                ]
+            )
+        tables.append(Table(f"Labels, {domain}", head, rows, note, "Labels in other domains" if place else ""))
+    return tables
+
+
 def _passing_table(title: str, entries: Mapping[str, JudgedEfficiencies], fold: str) -> Table:
     rows = []
     for name, entry in entries.items():
