@@ -427,48 +427,46 @@ def _replicas(events: LabelledScores, resampling: Resampling) -> Iterator[_Count
 
 
 def macro_f1(
-    scores: Mapping[str, ArrayLike],
+    predicted: Mapping[str, Mapping[str, ArrayLike]],
     truth: Mapping[str, ArrayLike],
     weight: ArrayLike,
-    thresholds: Mapping[str, Mapping[str, float]],
     resampling: Resampling = DEFAULT,
 ) -> dict[str, MacroScore]:
-    """Return the weighted F1 of several labels and their mean, at several sets of thresholds, on the same events.
+    """Return the weighted F1 of several labels and their mean, for several ways to predict them, on the same events.
 
-    All sets share the replicas, so that differences between them are more precise than the values.
+    All ways share the replicas, so that differences between them are more precise than the values.
 
     Args:
-        scores: score [n] of each label.
+        predicted: by the name of the way and the label, whether events are predicted to have the label [n], bool;
+            differences are to the first way.
         truth: truth [n] of each label: 1 it holds, 0 it does not, -1 it is not known; such events do not count for it.
         weight: signed weights [n].
-        thresholds: threshold of each label, by the name of the set; differences are to the first set.
         resampling: how intervals are computed.
 
     Raises:
-        ValueError: a set has no threshold for a label, or lengths differ.
+        ValueError: a way has no prediction of a label, or lengths differ.
         DataError: there are no events, or a value is not finite.
 
     """
     weights = vector(weight, "weight")
-    columns, labels = [], list(scores)
-    for of_set in thresholds.values():
+    columns, labels = [], list(truth)
+    for name, by_label in predicted.items():
         for label in labels:
-            if label not in of_set:
-                raise ValueError(f"no threshold of the label {label!r}; there are those of {', '.join(of_set)}")
-            score = vector(scores[label], f"score of {label}", len(weights))
-            known = np.asarray(truth[label])
-            passed, holds = (score >= of_set[label]) & (known >= 0), known == 1
-            columns += [2 * weights * (passed & holds), weights * passed + weights * holds]
+            if label not in by_label:
+                raise ValueError(f"{name}: no prediction of the label {label!r}; there are {', '.join(by_label)}")
+            known = vector(truth[label], f"truth of {label}", len(weights))
+            passed = (vector(by_label[label], f"prediction of {label}", len(weights)) != 0) & (known >= 0)
+            columns += [2 * weights * (passed & (known == 1)), weights * passed + weights * (known == 1)]
     parts = np.stack(columns, axis=1)
 
     def values(counts: FloatArray | None) -> FloatArray:
         sums = parts.sum(axis=0) if counts is None else counts @ parts
-        return _ratio(*np.moveaxis(sums.reshape(len(thresholds), len(labels), 2), 2, 0))
+        return _ratio(*np.moveaxis(sums.reshape(len(predicted), len(labels), 2), 2, 0))
 
     central = values(None)
     drawn = np.array([values(counts) for counts in poisson_counts(len(weights), resampling.replicas, resampling.seed)])
     results: dict[str, MacroScore] = {}
-    for place, name in enumerate(thresholds):
+    for place, name in enumerate(predicted):
         macro, of_replicas = central[place].mean(), drawn[:, place].mean(axis=1)
         difference = None
         if place:

@@ -167,18 +167,19 @@ def test_macro_f1_is_the_mean_of_scikit_learns_and_masks_unknown_labels():
     truth["b"][:500] = -1
     weight = generator.uniform(0.5, 1.5, n)
     sets = {"half": {"a": 0.5, "b": 0.5}, "tuned": {"a": 0.45, "b": 0.65}}
-    results = macro_f1(scores, truth, weight, sets, Resampling(50))
+    predicted = {name: {label: scores[label] >= t for label, t in of.items()} for name, of in sets.items()}
+    results = macro_f1(predicted, truth, weight, Resampling(50))
     for name, thresholds in sets.items():
         expected = []
         for label in ("a", "b"):
             known = truth[label] >= 0
-            predicted = scores[label][known] >= thresholds[label]
-            expected.append(f1_score(truth[label][known], predicted, sample_weight=weight[known]))
+            passed = scores[label][known] >= thresholds[label]
+            expected.append(f1_score(truth[label][known], passed, sample_weight=weight[known]))
             assert results[name].labels[label].value == pytest.approx(expected[-1])
         assert results[name].macro.value == pytest.approx(np.mean(expected))
     difference = results["tuned"].difference
     assert results["half"].difference is None
     assert difference.value == pytest.approx(results["tuned"].macro.value - results["half"].macro.value)
     assert difference.high - difference.low < results["tuned"].macro.high - results["half"].macro.low
-    with pytest.raises(ValueError, match="no threshold of the label 'b'"):
-        macro_f1(scores, truth, weight, {"one": {"a": 0.5}})
+    with pytest.raises(ValueError, match="one: no prediction of the label 'b'"):
+        macro_f1({"one": {"a": predicted["half"]["a"]}}, truth, weight)

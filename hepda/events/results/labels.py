@@ -65,11 +65,9 @@ def model_labels(evaluated: EvaluationInput, model: str) -> ModelLabels:
             for name in names
         }  # fmt: skip
         rows = of_domain & ~table.validation
-        result.f1[domain] = macro_f1(
-            {name: score[rows] for name, score in scores.items()},
-            {name: answer[rows] for name, answer in truth.items()},
-            weight[rows], sets, resampling,
-        )  # fmt: skip
+        predicted = {which: {name: scores[name][rows] >= at[name] for name in names} for which, at in sets.items()}
+        answers = {name: answer[rows] for name, answer in truth.items()}
+        result.f1[domain] = macro_f1(predicted, answers, weight[rows], resampling)
     return result
 
 
