@@ -82,7 +82,7 @@ class ThresholdEntry(Record):
     value: Measured
     """The objective on the events that did not choose the threshold."""
     value_on_choosing_events: Number | None = None
-    """The objective on the events that chose it: too good by construction."""
+    """The objective on the events that chose it: too good on average."""
     chosen_on: str | None = None
     """Which events chose the threshold."""
     domain: str | None = None

@@ -55,7 +55,16 @@ def test_every_label_has_a_score_and_numbers(run):
     assert chosen.macro.value == pytest.approx(np.mean([chosen.labels[n].value for n in entry.thresholds]))
     half = numbers.f1["half"].macro.value
     assert chosen.difference.value == pytest.approx(chosen.macro.value - half)
-    assert "labels_simulation" in hepda.load(run).tables
+    tables = hepda.load(run).tables
+    assert "several" in tables["auc_of_the_labels_simulation"].index
+    assert list(tables["f1_of_the_labels_simulation"]) == [
+        "signal",
+        "extra_b",
+        "busy",
+        "Mean",
+        "Mean at 0.5",
+        "Difference",
+    ]
 
 
 def test_f1_is_that_of_the_events_that_did_not_choose(run):

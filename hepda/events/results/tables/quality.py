@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hepda.events.results.tables.cells import keys_of, quantity
+from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity
 from hepda.events.results.tables.summary import domains_with_values
 from hepda.number_format import Cell, Table, number
 from hepda.results.events import EventMetrics, EventSample
@@ -90,7 +90,7 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
         "Cuts are defined by the signal efficiency in the nominal domain, chosen on the events that are counted there "
-        "(`working_points` of the analysis file are chosen on others). Z: Asimov significance of the events above "
+        "(named working points are chosen on others). Z: Asimov significance of the events above "
         "the cut, with the uncertainty of the background."
     )
     first = next(iter(rows), "")
@@ -131,8 +131,8 @@ def threshold_tables(metrics: EventMetrics) -> list[Table]:
     note = (
         "An event passes if the output is at least the threshold; the error of a threshold is the spread of the choice "
         "over bootstrap replicas of the choosing events. The objective on other events is the number to quote: that on "
-        "the choosing events is too good, because the threshold is the one at which their fluctuations are most "
-        "favourable."
+        "the choosing events is too good on average, because the threshold is the one at which their fluctuations are "
+        "most favourable."
     )
     head = ["Model, working point", "Output", "Selects", "Threshold", "Objective", "On other events",
             "On the choosing events", "Chosen on"]  # fmt: skip
@@ -146,35 +146,32 @@ def threshold_tables(metrics: EventMetrics) -> list[Table]:
 
 
 def label_tables(metrics: EventMetrics) -> list[Table]:
-    """Return AUC and F1 of the labels that models learn besides the classes, a table for each domain."""
+    """Return AUC and F1 of the labels that models learn besides the classes, two tables for each domain."""
     by_model = {name: model.labels for name, model in metrics.models.items() if model.labels is not None}
     labels = keys_of(entry.thresholds for entry in by_model.values())
     note = (
-        "Weighted F1 at 0.5 and at thresholds that the validation events of the nominal domain chose, on all other "
-        "events, at physical weights; difference: of the mean over the labels, on the same replicas of the events. "
-        "AUC: events with a label against those without it."
+        "Weighted F1 at thresholds that the validation events of the nominal domain chose, on all other events, at "
+        "physical weights; the mean over the labels also at 0.5, and its difference on the same replicas of the events."
     )
-    head = ["Model", *(f"AUC of {name}" for name in labels), *(f"F1 of {name}, chosen" for name in labels),
-            "Mean F1 at 0.5", "at chosen thresholds", "Difference"]  # fmt: skip
+    auc_note = f"Events with a label against those without it; signed weights. {EVENTS_ALONE}"
+    head = ["Model", *labels, "Mean", "Mean at 0.5", "Difference"]
     tables = []
     for place, domain in enumerate(keys_of(entry.domains for entry in by_model.values())):
+        of_domain = {name: entry.domains[domain] for name, entry in by_model.items() if domain in entry.domains}
+        areas = [
+            [Cell(name, name), *(quantity_in(numbers.auc, label).cell(digits=4) for label in labels)]
+            for name, numbers in of_domain.items()
+        ]
         rows = []
-        for name, entry in by_model.items():
-            if domain not in entry.domains:
-                continue
-            numbers = entry.domains[domain]
+        for name, numbers in of_domain.items():
             half, chosen = numbers.f1.get("half"), numbers.f1.get("chosen")
-            rows.append(
-                [
-                    Cell(name, name),
-                    *(quantity_in(numbers.auc, label).cell(digits=4) for label in labels),
-                    *(quantity_in(None if chosen is None else chosen.labels, label).cell() for label in labels),
-                    quantity(half, "macro").cell(),
-                    quantity(chosen, "macro").cell(),
-                    quantity(chosen, "difference").cell(),
-                ]
-            )
-        tables.append(Table(f"Labels, {domain}", head, rows, note, "Labels in other domains" if place else ""))
+            of_labels = None if chosen is None else chosen.labels
+            means = [quantity(chosen, "macro"), quantity(half, "macro"), quantity(chosen, "difference")]
+            cells = [*(quantity_in(of_labels, label).cell() for label in labels), *(mean.cell() for mean in means)]
+            rows.append([Cell(name, name), *cells])
+        fold = "Labels in other domains" if place else ""
+        tables.append(Table(f"AUC of the labels, {domain}", ["Model", *labels], areas, auc_note, fold))
+        tables.append(Table(f"F1 of the labels, {domain}", head, rows, note, fold))
     return tables
 
 
@@ -194,7 +191,7 @@ def _passing_table(title: str, entries: Mapping[str, JudgedEfficiencies], fold: 
         )
     note = (
         "Of the events that did not choose the thresholds, at the yields of the domain. Z: Asimov significance with "
-        "the systematic uncertainty of the background."
+        "the systematic uncertainty of the background, without the statistical error of the simulation."
     )
     head = ["Model, working point", "Efficiency of what is selected [%]", "of the rest [%]", "F1", "Z [σ]"]
     return Table(title, head, rows, note, fold)
