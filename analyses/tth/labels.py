@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 import hepda
 from hepda.evaluation.classes import Resampling
+from hepda.evaluation.objectives import F1, labelled_scores
 from hepda.evaluation.policy import reinforce
-from hepda.evaluation.thresholds import F1, choose, labelled_scores, macro_f1
+from hepda.evaluation.thresholds import choose, macro_f1
 from hepda.events.dataset.splits import is_validation, part_of
 from hepda.results.evaluation import Interval
 from hepda.results.thresholds import MacroScore

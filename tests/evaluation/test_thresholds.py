@@ -4,18 +4,16 @@ import pytest
 from hepda.errors import DataError
 from hepda.evaluation.classes import Resampling
 from hepda.evaluation.efficiency import cut_at_efficiency
-from hepda.evaluation.significance import asimov
-from hepda.evaluation.thresholds import (
+from hepda.evaluation.objectives import (
     F1,
     AsimovSignificance,
     EqualBackground,
     FixedEfficiency,
     FixedThreshold,
-    choose,
-    judge,
     labelled_scores,
-    macro_f1,
 )
+from hepda.evaluation.significance import asimov
+from hepda.evaluation.thresholds import choose, judge, macro_f1
 
 NONE = Resampling(replicas=0)
 SCORE = [0.9, 0.8, 0.2, 0.85, 0.6, 0.3, 0.1]

@@ -10,7 +10,8 @@ import numpy as np
 
 from hepda.errors import DataError
 from hepda.evaluation.classes import Resampling, score_against_class
-from hepda.evaluation.thresholds import F1, choose, labelled_scores, macro_f1
+from hepda.evaluation.objectives import F1, labelled_scores
+from hepda.evaluation.thresholds import choose, macro_f1
 from hepda.events.table.truth import truth_of
 from hepda.results.evaluation import Interval
 from hepda.results.thresholds import ChosenThreshold, MacroScore

@@ -26,7 +26,7 @@ from hepda.config.events.points import (
 from hepda.errors import ConfigError, DataError
 from hepda.evaluation.classes import Resampling
 from hepda.evaluation.efficiency import working_point
-from hepda.evaluation.thresholds import (
+from hepda.evaluation.objectives import (
     F1,
     AsimovSignificance,
     EqualBackground,
@@ -34,10 +34,9 @@ from hepda.evaluation.thresholds import (
     FixedThreshold,
     LabelledScores,
     Objective,
-    choose,
-    judge,
     labelled_scores,
 )
+from hepda.evaluation.thresholds import choose, judge
 from hepda.events.dataset.splits import chooses_threshold
 from hepda.events.domains.roles import compared
 from hepda.events.specs import Cut, ModelSpec, PointSpec
