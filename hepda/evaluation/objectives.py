@@ -135,7 +135,7 @@ def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     return np.asarray(np.where(usable, above / np.where(usable, below, 1.0), np.nan), dtype=np.float64)
 
 
-class Objective(ABC):
+class ThresholdObjective(ABC):
     """What a threshold is chosen for: a number at each threshold, and its rank, which is largest where it is best."""
 
     name: ClassVar[str]
@@ -155,7 +155,7 @@ class Objective(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class F1(Objective):
+class F1(ThresholdObjective):
     """Weighted F1 = 2 TP / (2 TP + FP + FN), at the yields of the events (van Rijsbergen, 1979)."""
 
     name: ClassVar[str] = "f1"
@@ -168,7 +168,7 @@ class F1(Objective):
 
 
 @dataclass(frozen=True, slots=True)
-class AsimovSignificance(Objective):
+class AsimovSignificance(ThresholdObjective):
     """Median discovery significance of the events that pass, with a relative uncertainty of the background.
 
     The statistical error of the simulation is left out: it is that of the events that choose, and depends on their
@@ -196,7 +196,7 @@ class AsimovSignificance(Objective):
 
 
 @dataclass(frozen=True, slots=True)
-class EqualBackground(Objective):
+class EqualBackground(ThresholdObjective):
     """The relative difference of the background efficiency, other domain over this one minus 1: nearest to 0.
 
     One threshold for both domains. A threshold for each domain would make the efficiencies equal by construction, but
@@ -228,7 +228,7 @@ class EqualBackground(Objective):
 
 
 @dataclass(frozen=True, slots=True)
-class FixedEfficiency(Objective):
+class FixedEfficiency(ThresholdObjective):
     """A stated efficiency of the wanted class: the tightest threshold that reaches it (`cut_at_efficiency`)."""
 
     name: ClassVar[str] = "efficiency"
@@ -248,7 +248,7 @@ class FixedEfficiency(Objective):
 
 
 @dataclass(frozen=True, slots=True)
-class FixedThreshold(Objective):
+class FixedThreshold(ThresholdObjective):
     """A stated threshold, which no event chooses; its value is the efficiency of the wanted class."""
 
     name: ClassVar[str] = "fixed"

@@ -21,8 +21,8 @@ from hepda.evaluation.objectives import (
     BinnedScores,
     FixedThreshold,
     LabelledScores,
-    Objective,
     ReplicaCounts,
+    ThresholdObjective,
     passing_at,
     ratio,
 )
@@ -32,7 +32,7 @@ from hepda.results.thresholds import ChosenThreshold, MacroScore
 _TOO_FEW = "there are too few effective events for an interval"
 
 
-def choose(objective: Objective, events: LabelledScores, resampling: Resampling = DEFAULT) -> ChosenThreshold:
+def choose(objective: ThresholdObjective, events: LabelledScores, resampling: Resampling = DEFAULT) -> ChosenThreshold:
     """Return the best threshold of these events, with the spread of the choice.
 
     Args:
@@ -71,7 +71,7 @@ def choose(objective: Objective, events: LabelledScores, resampling: Resampling 
 
 
 def judge(
-    objective: Objective, threshold: float, events: LabelledScores, resampling: Resampling = DEFAULT
+    objective: ThresholdObjective, threshold: float, events: LabelledScores, resampling: Resampling = DEFAULT
 ) -> Interval | str:
     """Return the value of an objective at a threshold that other events chose, or why there is none.
 

@@ -33,7 +33,7 @@ from hepda.evaluation.objectives import (
     FixedEfficiency,
     FixedThreshold,
     LabelledScores,
-    Objective,
+    ThresholdObjective,
     labelled_scores,
 )
 from hepda.evaluation.thresholds import choose, judge
@@ -71,7 +71,7 @@ class JudgedPoint:
     domains: Mapping[str, tuple[WorkingPoint, float | None, float | None]] = field(default_factory=dict)
 
 
-def objective_of(point: PointSpec) -> Objective:
+def objective_of(point: PointSpec) -> ThresholdObjective:
     """Return what the threshold of a working point is chosen for."""
     section = point.section
     if isinstance(section, F1Point):
