@@ -18,6 +18,7 @@ from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.files.frames import is_frame, write_frame
 from hepda.events.files.locations import expand
 from hepda.events.resolve import dataset_spec, model_specs
+from hepda.events.results.thresholds import passing_columns, with_cuts
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.friends import inspect_file, sample_for, spans
 from hepda.events.training.scoring import score_table
@@ -34,13 +35,17 @@ def features(run: Path, events: Any, sample: str | None = None) -> pd.DataFrame:
 
 
 def scores(run: Path, events: Any, sample: str | None = None) -> pd.DataFrame:
-    """Return fold and scores of the selected events, with the columns that identify them; see `Run.score`."""
+    """Return fold, scores and passed working points of the selected events, with the columns that identify them; see
+    `Run.score`.
+    """
     config = load_config(run / "config.yaml")
-    models, folder = model_specs(config), run / "models"
+    models, folder = with_cuts(model_specs(config), run), run / "models"
 
     def scored(table: FeatureTable) -> Columns:
         fold = {"fold": fold_of(table.key, config.split.folds)}
-        return fold | score_table(models.values(), folder, table)
+        columns = score_table(models.values(), folder, table)
+        passing = [passing_columns(model, columns) for model in models.values()]
+        return fold | columns | {f"pass_{name}": passes for part in passing for name, passes in part.items()}
 
     return _frame(run, events, sample, scored)
 

@@ -110,7 +110,7 @@ class _TrainedModel(BaseEstimator):  # type: ignore[misc]
         return {name: value for name, value in state.items() if name != "_kept"}
 
     def _predicted(self, X: Any, key: Any) -> Array:
-        """Return P(signal) [n], the probabilities of the classes [n, classes], or numbers [n]."""
+        """Return P(signal) [n], probabilities of classes and labels (`ModelSpec.predictions`), or numbers [n]."""
         spec, folder = self._spec, Path(self.run) / "models"
         if spec.collections:
             raise ConfigError(
@@ -119,12 +119,11 @@ class _TrainedModel(BaseEstimator):  # type: ignore[misc]
             )
         table = self._table(X, key)
         if key is None and not self._has_key(X):
-            shape = (len(table), len(spec.classes)) if spec.classes else (len(table),)
             if not len(table):
-                return np.zeros(shape, dtype=np.float32)
+                return np.zeros((0, *spec.predictions), dtype=np.float32)
             parts = [fold_score(spec, folder, table, fold) for fold in range(spec.folds)]
             return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
-        result = np.zeros((len(table), len(spec.classes)) if spec.classes else len(table), dtype=np.float32)
+        result = np.zeros((len(table), *spec.predictions), dtype=np.float32)
         for fold in range(spec.folds):
             rows = np.asarray(table.fold == fold)
             if rows.any():
@@ -217,6 +216,8 @@ class RunModel(ClassifierMixin, _TrainedModel):  # type: ignore[misc]
 
         """
         probability = self._predicted(X, key)
+        if labels := len(self._spec.event_labels):
+            probability = probability[:, :-labels] if self._spec.classes else probability[:, 0]
         return probability if probability.ndim == 2 else np.stack([1 - probability, probability], axis=1)
 
     def predict(self, X: ArrayLike | pd.DataFrame, key: ArrayLike | None = None) -> Array:

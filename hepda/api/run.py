@@ -136,6 +136,35 @@ class Run:
             pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", "fold", "member", "epoch"])
         )
 
+    @cached_property
+    def working_points(self) -> pd.DataFrame:
+        """Return a row for each named working point of each model: what it is chosen for, and its threshold.
+
+        The columns are output, selects, objective, threshold, value, low, high (the objective on events that did not
+        choose, with its interval) and value_on_choosing_events (too good by construction); NaN where there is none.
+
+        Raises:
+            ConfigError: the run is not of collider events.
+
+        """
+        self._of_events("only events have working points")
+        from hepda.api import points
+
+        return points.frame_of(self.metrics)
+
+    @property
+    def passes(self) -> pd.DataFrame:
+        """Return which events of `scores` pass which working points: a column `<model>_<point>` for each, bool.
+
+        Raises:
+            ConfigError: the run is not of collider events, or has no scores.parquet.
+
+        """
+        self._of_events("only events have working points")
+        from hepda.api import points
+
+        return points.passes(self.path, self.scores)
+
     @property
     def models(self) -> RunModels:
         """Return the trained models by name, as estimators: `run.models["dann"].predict_proba(frame)`, or `predict` of
@@ -180,7 +209,8 @@ class Run:
         Arguments and errors are those of `features`.
 
         Returns:
-            The selected events, indexed by their entry in the file: the columns that identify them, fold, and scores.
+            The selected events, indexed by their entry in the file: the columns that identify them, fold, scores, and
+            `pass_<model>_<point>` for each working point.
 
         """
         self._of_events("score them by their own models")

@@ -383,6 +383,13 @@ class NetworkConfig(LayersConfig):
     classes both are the same."""
     regress: RegressionConfig | None = None
     """A number that the model predicts instead of classes, `{target: gen_top_pt, unit: GeV}`; null: classes."""
+    labels: Names = ()
+    """Further yes or no questions that the same encoder answers, each by a head of its own with a binary loss: names of
+    `labels` of the analysis, classes, or `signal`. The probabilities are outputs, `p_<label>`."""
+    label_strength: Positive = 1.0
+    """Factor on the loss of each label, beside that of the classes."""
+    label_balance: bool = True
+    """Scale both answers to a question to the same total weight; false keeps the physical weights."""
     score: Name | None = None
     """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal, summed
     over the signal classes."""
@@ -425,6 +432,17 @@ class TreesConfig(Section):
 
 class BdtConfig(TreesConfig):
     """Boosted decision trees, the yardstick of every network."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_question(cls, data: Any) -> Any:
+        """Refuse labels with the reason."""
+        if isinstance(data, dict) and data.get("labels"):
+            raise ValueError(
+                "labels: trees answer one question, that of the classes: nothing in them is shared between several, as "
+                "the encoder of a network is. Take `kind: network`, or one analysis for each question."
+            )
+        return data
 
     events: Annotated[int, Field(ge=100)] | None = None
     """Largest number of events of a fold for training and validation, chosen by hash of their key; null: all.

@@ -121,6 +121,9 @@ def _yields(regions: Sequence[RegionYields]) -> Iterator[str]:
     data = list(dict.fromkeys(domain for region in regions for domain in region.data))
     yield from _table("Regions", (*_REGIONS, *data), [_region(region, data) for region in regions])
     largest = [f"{region.region} ({region.largest})" for region in regions if region.largest is not None]
+    points = [f"{region.region} ({', '.join(region.points)})" for region in regions if region.points]
+    if points:
+        yield f"  before the conditions on working points, whose thresholds are not chosen yet: {', '.join(points)}"
     if largest:
         yield f"  before the condition on the largest output, which no model gives yet: {', '.join(largest)}"
 

@@ -47,11 +47,15 @@ class ProcessYield:
 
 @dataclass(frozen=True, slots=True)
 class RegionYields:
-    """All processes in one region. data: events of data by domain; empty while data are blinded."""
+    """All processes in one region.
+
+    points: working points that it asks for; data: events of data by domain, empty while data are blinded.
+    """
 
     region: str
     role: str
     largest: str | None
+    points: tuple[str, ...]
     processes: tuple[ProcessYield, ...]
     data: dict[str, int] = field(default_factory=dict)
 
@@ -64,8 +68,8 @@ class RegionYields:
 def region_yields(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> list[RegionYields]:
     """Return the expected events of each process of the nominal domain in each region.
 
-    The largest output of a model is not known before the training: a region that asks for one has here all events of
-    its selection.
+    The outputs of a model are not known before the training: a region that asks for the largest one, or for a working
+    point, has here all events of its selection.
 
     Args:
         spec: the samples and the regions; without regions, all selected events are one.
@@ -91,7 +95,8 @@ def region_yields(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> l
             is_signal = class_name in spec.classes.signal
             rows.append(ProcessYield(name, class_name, is_signal, _yield(table, samples, inside), in_others))
         data = {name: int(np.count_nonzero(table.of_domain(name) & inside)) for name in shown}
-        result.append(RegionYields(region.name, region.role, region.largest, tuple(rows), data))
+        points = (*region.passes, *region.fails)
+        result.append(RegionYields(region.name, region.role, region.largest, points, tuple(rows), data))
     return result
 
 

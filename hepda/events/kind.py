@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hepda.runtime.jobs import TrainingResult
     from hepda.runtime.terminal import NumberTable
 
+log = logging.getLogger(__name__)
 Array = NDArray[Any]
 _BLOCK = 4_000_000
 """Number of events that are processed together."""
@@ -183,9 +185,11 @@ class EventsKind(KindOf[EventMetrics]):
         """Return the columns, a row for each event in the order of the table."""
         from hepda.events import steps
         from hepda.events.resolve import dataset_spec
+        from hepda.events.specs import LABEL
 
         spec = dataset_spec(self.config)
-        further = [*spec.region_columns, *spec.target_columns]
+        labels = [name for name in spec.columns if name.startswith(LABEL)]
+        further = [*spec.region_columns, *spec.target_columns, *labels]
         return steps.scores_columns(self.table, scores, further, spec.split.key)
 
     def check_models(self, run: Path) -> dict[str, str]:
@@ -205,6 +209,7 @@ class EventsKind(KindOf[EventMetrics]):
         from hepda.events.resolve import evaluation_spec
         from hepda.events.results.evaluate import EvaluationInput
         from hepda.events.results.per_run import run_metrics
+        from hepda.events.results.thresholds import threshold_lines
         from hepda.events.training.probabilities import probabilities_of
         from hepda.events.training.scoring import rescore
 
@@ -217,6 +222,7 @@ class EventsKind(KindOf[EventMetrics]):
             predictions={m: evaluated_scores[m] for m in spec.models if m not in spec.classifiers},
             rescore=partial(rescore, spec.models, models),
             outputs=probabilities_of(spec.models, evaluated_scores),
+            columns=evaluated_scores,
         )
         numbers = steps.numbers_of(evaluated, models, context.processes, context.progress)
         self._evaluated, self._numbers = evaluated, numbers
@@ -232,7 +238,10 @@ class EventsKind(KindOf[EventMetrics]):
             "models": steps.models_metrics(spec, numbers, context.training),
             **run_metrics(spec, numbers, context.histories),
         }
-        return EventMetrics.from_json(run_directory.plain(content))
+        metrics = EventMetrics.from_json(run_directory.plain(content))
+        for line in threshold_lines(metrics):
+            log.info(line)
+        return metrics
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
         """Return the evaluated events and their scores: all, or a part, kept in `run` as long as it is needed."""

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
+from hepda.config.events.class_checks import labels_of
 from hepda.config.events.domain_checks import domain_classes
 from hepda.config.events.fit import FitConfig, output_names
+from hepda.config.events.points import (
+    EqualBackgroundPoint,
+    PointConfig,
+    SignificancePoint,
+    domains_to_equal,
+    models_with,
+    selected_by,
+)
 from hepda.config.events.systematics import process_of, template_samples
 from hepda.config.events.variations import variations_of
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, Classes, DatasetSpec, FitSpec, ModelSpec, RegionSpec, SystematicsSpec
+from hepda.events.specs import (
+    LABEL,
+    Appearance,
+    Classes,
+    DatasetSpec,
+    FitSpec,
+    ModelSpec,
+    PointSpec,
+    RegionSpec,
+    SystematicsSpec,
+)
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
@@ -75,7 +94,7 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         weight=config.weight,
         missing=config.missing,
         collections=config.collections,
-        columns=config.columns,
+        columns={**config.columns, **{f"{LABEL}{name}": text for name, text in config.labels.items()}},
         stitched=config.stitched,
         split=config.split,
         tree=config.tree,
@@ -100,6 +119,8 @@ def fit_spec(config: AnalysisConfig) -> FitSpec:
             section.bins,
             section.min_n_eff,
             section.role,
+            section.passes,
+            section.fails,
         )
         for name, section in section_of_fit.regions.items()
     }
@@ -141,7 +162,23 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         discriminants=config.discriminants,
         collections={name: config.collections[name] for name in encoder.collections} if encoder is not None else {},
         categories=config.categories if encoder is None else {},
+        event_labels=labels_of(section),
+        points={
+            name: _point_spec(config, point)
+            for name, point in config.working_points.items()
+            if model in models_with(config, point)
+        },
     )
+
+
+def _point_spec(config: AnalysisConfig, point: PointConfig) -> PointSpec:
+    """Return a working point with what follows from other sections."""
+    domain = None
+    if isinstance(point, EqualBackgroundPoint):
+        domain = point.domain or domains_to_equal(config)[0]
+    stated = point.background_uncertainty if isinstance(point, SignificancePoint) else None
+    uncertainty = config.evaluation.significance.background_uncertainty if stated is None else stated
+    return PointSpec(point, selected_by(config, point), domain, uncertainty)
 
 
 def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from hepda.config import (
     SplitConfig,
 )
 from hepda.config.events.fit import PruningConfig, Role
+from hepda.config.events.points import PointConfig
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.events.variations import Variation
 from hepda.config.models import RegressionConfig
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 Policy = str
 """What a training does with negative weights: keep, absolute, drop, reject."""
+LABEL = "label:"
+"""Before the name of a label: its column in the table, 1 where it holds, 0 where not, NaN where it is not known."""
 ClassName = Literal["background", "signal"]
 """A side of the classification: the signal classes together, or all other classes together."""
 
@@ -83,6 +86,28 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True)
+class PointSpec:
+    """A named working point of a model.
+
+    section: its section of the analysis file; selects: `signal`, a class or a label; domain: the other domain of
+    `equal_background`; uncertainty: the relative uncertainty of the background.
+    """
+
+    section: PointConfig
+    selects: str = "signal"
+    domain: str | None = None
+    uncertainty: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The chosen threshold of a working point: an event passes if the output is at least this value."""
+
+    output: str
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model and what is resolved of its training.
 
@@ -92,7 +117,8 @@ class ModelSpec:
     grouping: the classes of the analysis; discriminants: expressions over p_<class> by name; variations: of the events
     of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one;
     collections: what a set encoder reads, empty for a model of flat features; categories: the values of categorical
-    features by name, among the flat features that it reads.
+    features by name, among the flat features that it reads; points: its working points by name; cuts: their thresholds
+    by name, of a run that was evaluated (`with_cuts`); event_labels: what it learns besides the classes.
     """
 
     name: str
@@ -110,6 +136,9 @@ class ModelSpec:
     domain_classes: tuple[str, ...] = ()
     collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
     categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    points: Mapping[str, PointSpec] = field(default_factory=dict)
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
+    event_labels: tuple[str, ...] = ()
 
     def category_columns(self, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
         """Return the values of categorical features by column, for features of these names."""
@@ -199,16 +228,29 @@ class ModelSpec:
         return () if one else self.grouping.names
 
     @property
+    def predictions(self) -> tuple[int, ...]:
+        """Return the shape of what a training predicts for an event: none for P(signal) alone.
+
+        Else P(signal) or the probability of each class, then that of each label.
+        """
+        number = max(1, len(self.classes)) + len(self.event_labels)
+        return (number,) if self.classes or self.event_labels else ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Return its score columns.
 
         The first is its score in [0, 1], or the number that it predicts, named like the model; a model of several
-        classes has a further column for each class and each discriminant, `m.p_<class>` and `m.<discriminant>`.
+        classes has a further column for each class and each discriminant, `m.p_<class>` and `m.<discriminant>`, and one
+        with labels `m.p_<label>`.
         """
-        if not self.classes:
-            return (self.name,)
-        further = [*(f"p_{name}" for name in self.classes), *self.discriminants]
+        further = [f"p_{name}" for name in self.classes]
+        further += [*(self.discriminants if self.classes else ()), *(f"p_{name}" for name in self.event_labels)]
         return (self.name, *(f"{self.name}.{name}" for name in further))
+
+    def column_of(self, output: str) -> str:
+        """Return the score column of an output: of `score`, `p_<class>` or a discriminant."""
+        return self.name if output == "score" else f"{self.name}.{output}"
 
     @property
     def labels(self) -> dict[str, int]:
@@ -253,7 +295,8 @@ class ModelSpec:
 class RegionSpec:
     """A region of the fit: which events it takes, what is histogrammed, and in which bins.
 
-    selection: the condition, None: every event; largest: the class whose output is the largest, None: any; variable: an
+    selection: the condition, None: every event; largest: the class whose output is the largest, None: any; passes,
+    fails: working points of the fitted model that an event passes, all of them, or fails, all of them; variable: an
     expression, or the name of an output of the model if `is_output`; bins: the largest number of bins that are chosen,
     or their edges; min_n_eff: floor on the effective background events of a chosen bin; role: signal, control or
     validation (not fitted).
@@ -267,6 +310,8 @@ class RegionSpec:
     bins: int | tuple[float, ...] = 10
     min_n_eff: float = 25.0
     role: Role = "signal"
+    passes: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()
 
     @property
     def fitted(self) -> bool:
@@ -276,7 +321,13 @@ class RegionSpec:
     @property
     def is_part(self) -> bool:
         """Return whether it may have no events of a sample that the analysis selects."""
-        return self.selection is not None or self.largest is not None
+        return self.selection is not None or self.largest is not None or bool(self.passes or self.fails)
+
+    def excludes(self, other: RegionSpec) -> bool:
+        """Return whether no event can be in both regions: by their largest output, or by a working point."""
+        if None not in (self.largest, other.largest) and self.largest != other.largest:
+            return True
+        return bool(set(self.passes) & set(other.fails) or set(self.fails) & set(other.passes))
 
     @property
     def columns(self) -> dict[str, str]:
@@ -344,7 +395,8 @@ def identifier_column(branch: str) -> str:
 class DatasetSpec:
     """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
 
-    domains: their names, the nominal domain first; plots: names of features that are drawn; regions: those of the fit.
+    columns: further numbers by name, labels among them; domains: their names, the nominal domain first; plots: names
+    of features that are drawn; regions: those of the fit.
     The other fields are the sections of the analysis file of the same name.
     """
 

@@ -161,8 +161,8 @@ def scores_columns(
     Args:
         table: the events.
         scores: the score [n] of each model.
-        regions: the names of the further columns of the table: those of the fit's regions, and the numbers that models
-            predict.
+        regions: the names of the further columns of the table: those of the fit's regions, of labels, and the numbers
+            that models predict.
         key: the branches that identify an event; their numbers are columns of the table.
 
     """

@@ -12,6 +12,7 @@ from hepda.results.decomposition import DecompositionEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record, Value
 from hepda.results.regression import RegressionEntry
+from hepda.results.thresholds import LabelsEntry, ThresholdEntry
 
 BY_CONVENTION = "network"
 """Name of the baseline of a run that was written without one in its head."""
@@ -301,6 +302,10 @@ class EventModel(ModelMetrics):
     working_points: Mapping[str, Mapping[str, WorkingPointEntry]] = Field(default_factory=dict)
     importance: ImportanceEntry | None = None
     """Not in a run of an earlier hepda, or without `evaluation.probes`."""
+    thresholds: Mapping[str, ThresholdEntry] = Field(default_factory=dict)
+    """By the name of the working point (`working_points` of the analysis file)."""
+    labels: LabelsEntry | None = None
+    """Only of a model with labels."""
     classes: ClassesEntry | None = None
     """Only with more than two classes."""
     regression: RegressionEntry | None = None

@@ -2,9 +2,10 @@
 
 A friend has all the events of its file, in the same order: the branches that identify an event, `fold`, `selected`,
 and `score_<model>` (NaN where the selection fails), for a model of several classes `score_<model>_p_<class>` and
-`score_<model>_<discriminant>` too, then all of these with `_<systematic>_<side>` behind them for the shape systematics
-of the analysis. An event is scored by the trainings of
-its own fold, so an event that was trained on gets the score of a model that did not see it.
+`score_<model>_<discriminant>` too, `pass_<model>_<point>` for each working point of the analysis file (whether the
+event passes its threshold; false where the selection fails), then all of these with `_<systematic>_<side>` behind them
+for the shape systematics of the analysis. An event is scored by the trainings of its own fold, so an event that was
+trained on gets the score of a model that did not see it.
 
 Each finished file leaves a record in `.apply`. The same command continues an interrupted one: files whose record
 fits the run, the input and the output are kept, all other files are written again.
@@ -16,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from hepda.events.dataset.splits import fold_of
 from hepda.events.files.friend_trees import SUFFIX, TREE, branch_names, friend_file
 from hepda.events.files.locations import expand, is_remote
 from hepda.events.resolve import dataset_spec, model_specs, systematics_spec
+from hepda.events.results.thresholds import passing_columns, with_cuts
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.friends import EventSpan, FriendFile, inspect_file, sample_for, shapes, spans
@@ -66,11 +68,13 @@ class ScoringTask:
 class ApplyInput:
     """What all files share.
 
-    stamp: checksum of the analysis file and of all models; kind: the format; onnx: the folder of exported models that
-    score the events, None: the models of the run do.
+    stamp: checksum of the analysis file, of all models and of the thresholds of working points; kind: the format;
+    specs: the models by name, with their thresholds; onnx: the folder of exported models that score the events, None:
+    the models of the run do.
     """
 
     config: AnalysisConfig
+    specs: Mapping[str, ModelSpec]
     models: Path
     kind: str
     stamp: str
@@ -126,7 +130,7 @@ def apply(
     if runtime != "torch":
         exported = _exported(run, shared.config, runtime)
         shared = replace(shared, onnx=exported, stamp=f"{shared.stamp}-{runtime}")
-    branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(systematics_spec(shared.config)))))
+    branch_names(_branches(shared, shared.config.split.key, tuple(shapes(systematics_spec(shared.config)))))
     tasks = _tasks(shared.config, expand(files, "FILES"), output, kind, sample)
     clock = Clock(progress)
     with _owned(output, shared, run), logged("apply") as file:
@@ -154,7 +158,12 @@ def _shared(run: Path, kind: str) -> ApplyInput:
     for path in sorted((run / "models").rglob("*")):
         if path.is_file():
             value = zlib.crc32(path.read_bytes(), zlib.crc32(str(path.relative_to(run)).encode(), value))
-    return ApplyInput(load_config(run / "config.yaml"), run / "models", kind, f"{value:08x}")
+    config = load_config(run / "config.yaml")
+    specs = with_cuts(model_specs(config), run)
+    cuts = {name: {point: astuple(cut) for point, cut in spec.cuts.items()} for name, spec in specs.items()}
+    if any(cuts.values()):
+        value = zlib.crc32(repr(cuts).encode(), value)
+    return ApplyInput(config, specs, run / "models", kind, f"{value:08x}")
 
 
 def _exported(run: Path, config: AnalysisConfig, runtime: str) -> Path:
@@ -253,7 +262,7 @@ def _apply_file(shared: ApplyInput, item: tuple[ScoringTask, FriendFile], send: 
     task.record.unlink(missing_ok=True)
     stream = spans(dataset_spec(shared.config), file)
     (first,) = islice(stream, 1)
-    names = branch_names(_branches(shared.config, tuple(first.keys), file.variations))
+    names = branch_names(_branches(shared, tuple(first.keys), file.variations))
     columns = _columns(shared, first, file.variations)
     types = {names[text]: values.dtype for text, values in columns.items()}
     done = 0
@@ -272,18 +281,19 @@ def _apply_file(shared: ApplyInput, item: tuple[ScoringTask, FriendFile], send: 
     run_directory.write_json(task.record, {**before, "stamp": shared.stamp, "sample": task.sample, **ends, **about})
 
 
-def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[str]) -> list[str]:
+def _branches(shared: ApplyInput, keys: Sequence[str], variations: Sequence[str]) -> list[str]:
     """Return the branches in their order, named by their content."""
     endings = ["", *(f"_{variation}" for variation in variations)]
-    columns = [f"{model.branch}_{name}" for model in model_specs(config).values() for name in model.columns]
-    scores = [text + e for e in endings for text in ("selected", *columns)]
+    columns = [f"{model.branch}_{name}" for model in shared.specs.values() for name in model.columns]
+    points = [f"pass_{name}_{point}" for name, model in shared.specs.items() for point in model.cuts]
+    scores = [text + e for e in endings for text in ("selected", *columns, *points)]
     return [*keys, "fold", *scores]
 
 
 def _columns(shared: ApplyInput, span: EventSpan, variations: Sequence[str]) -> dict[str, Array]:
     """Return all branches of a span, [n] each."""
     config, n = shared.config, len(span.key)
-    models = model_specs(config)
+    models = shared.specs
     columns: dict[str, Array] = {**span.keys, "fold": fold_of(span.key, config.split.folds)}
     for variation in ("", *variations):
         ending = f"_{variation}" if variation else ""
@@ -297,6 +307,9 @@ def _columns(shared: ApplyInput, span: EventSpan, variations: Sequence[str]) -> 
                 scores[name][part.index] = score
         columns["selected" + ending] = selected
         columns |= {f"{names[name]}_{name}{ending}": score for name, score in scores.items()}
+        for model in models.values():  # NaN, the score of an event that is not selected, passes no threshold
+            passing = passing_columns(model, scores)
+            columns |= {f"pass_{name}{ending}": passes for name, passes in passing.items()}
     return columns
 
 

@@ -37,6 +37,7 @@ from hepda.events.fit.varied import Varied, factors_of, outputs_at_values, shape
 from hepda.events.fit.varied import read as read_variation
 from hepda.events.resolve import appearance, dataset_spec, domains_of, fit_spec, model_spec, systematics_spec
 from hepda.events.results.saved_scores import read_scored
+from hepda.events.results.thresholds import with_cuts
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.report import drawing
@@ -92,8 +93,8 @@ class _Shared:
 
     @property
     def specs(self) -> dict[str, ModelSpec]:
-        """Return the models that are fitted, by name."""
-        return {model: model_spec(self.config, model) for model in self.models}
+        """Return the models that are fitted, by name, with the thresholds of their working points."""
+        return with_cuts({model: model_spec(self.config, model) for model in self.models}, self.run)
 
 
 @dataclass(frozen=True, slots=True)

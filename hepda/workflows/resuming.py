@@ -53,8 +53,8 @@ def config_differences(first: AnyConfig, second: AnyConfig) -> list[str]:
 def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
     """Return a checksum of what a training depends on besides its model: fingerprints of the data, and the config."""
     training = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
-    # discriminants are made of what is trained
-    later: dict[str, Any] = {"discriminants": {}} if isinstance(config, AnalysisConfig) else {}
+    # discriminants and working points are made of what is trained
+    later: dict[str, Any] = {"discriminants": {}, "working_points": {}} if isinstance(config, AnalysisConfig) else {}
     without_models = config.model_copy(update={"models": {}, "training": training, **later})
     checksums = {name: part["checksum"] for name, part in contents.items()}
     value = zlib.crc32(resolved_yaml(without_models).encode())

@@ -10,6 +10,7 @@ from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
 from hepda.config.events.eras import FilesByEra, PositiveByEra, TextByEra, with_eras
 from hepda.config.events.fit import FitConfig
+from hepda.config.events.points import PointConfig
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.models import ModelConfig, TrainingConfig
@@ -254,8 +255,15 @@ class AnalysisConfig(BaseConfig):
     """Named numbers of every model of several classes, made of the probabilities p_<class> of its classes:
     `d: p_ttH / (p_ttH + 0.7 * p_ttb + 0.3 * p_ttc)`. Each is a column of scores.parquet and a branch of `hepda apply`,
     and may be the score of a model (`score` of the model)."""
+    labels: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Further questions about the truth of an event, with yes or no as answer, as conditions over variables and
+    branches: `{extra_b: n_extra_b > 0, extra_c: n_extra_c > 0}`. An event may have several, or none; where a branch is
+    missing, the answer is not known and the event does not count. Networks learn them (`labels` of the model)."""
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
     """What is trained, by name: networks and boosted trees."""
+    working_points: dict[Name, PointConfig] = Field(default_factory=dict)
+    """Named thresholds on outputs of models: chosen on some events, judged on the others, carried by `hepda apply`, and
+    used by name in the regions of the fit (`passes`, `fails`)."""
     baseline: Name | None = None
     """The model with which the others are compared; null: `network`, or the first model if none has this name."""
     training: TrainingConfig = TrainingConfig()

@@ -10,6 +10,7 @@ from hepda.config.events.class_checks import trained_anywhere, trained_classes
 from hepda.config.events.domain_checks import domain_heads
 from hepda.config.events.fit import problems_of_fit
 from hepda.config.events.names import model_names
+from hepda.config.events.points import problems_of_points
 from hepda.config.events.systematics import problems_of_systematics
 from hepda.config.problems import duplicates, no_feature, unknown
 
@@ -28,6 +29,7 @@ def problems_of(config: AnalysisConfig) -> list[str]:
         *set_checks.CHECKS,
         problems_of_systematics,
         problems_of_fit,
+        problems_of_points,
     )
     return [problem for check in checks for problem in check(config)]
 

@@ -121,5 +121,34 @@ def _discriminants(config: AnalysisConfig) -> Iterator[str]:
             yield unknown(path, section.score, "discriminant", config.discriminants)
 
 
-CHECKS = (_signal, _trained, _names, _discriminants)
+def _labels(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for labels that are something else already, and for models that name none that there is."""
+    known = list(dict.fromkeys([*config.labels, "signal", *config.class_names]))
+    for name in config.labels:
+        if name in ("signal", "background", *config.class_names, *_RESERVED):
+            yield f"labels.{name}: is a class already, or has another meaning; choose another name."
+        if name in config.discriminants or f"p_{name}" in config.discriminants:
+            yield f"labels.{name}: a discriminant has the name of its output; choose another."
+    used: set[str] = set()
+    for model, section in config.models.items():
+        path, names = f"models.{model}.labels", labels_of(section)
+        used |= set(names)
+        yield from duplicates(path, names)
+        for name in names:
+            if name not in known:
+                yield unknown(path, name, "label", known)
+            elif name in predicted_classes(config, section):
+                yield f"{path}: the probability of the class {name!r} is an output of the model already; remove it."
+    for name in config.labels:
+        if name not in used and not any(getattr(p, "selects", None) == name for p in config.working_points.values()):
+            yield f"labels.{name}: no model learns it; name it in `labels` of a network, or remove it."
+
+
+def labels_of(section: ModelConfig) -> tuple[str, ...]:
+    """Return the labels that a model learns besides the classes."""
+    names: tuple[str, ...] = getattr(section, "labels", ())
+    return names
+
+
+CHECKS = (_signal, _trained, _names, _discriminants, _labels)
 """Functions that yield problems as `path: what is wrong`."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
-from hepda.config.events.class_checks import predicted_classes
+from hepda.config.events.class_checks import labels_of, predicted_classes
 from hepda.config.events.systematics import FreeSystematic
 from hepda.config.problems import unknown
-from hepda.config.section import Bins, Expression, Name, Positive, Section
+from hepda.config.section import Bins, Expression, Name, Names, Positive, Section
 
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
@@ -43,6 +43,10 @@ class RegionConfig(Section):
     have its branches."""
     largest: Name | None = None
     """A class: the model's output for it is the largest of all its outputs; null: any."""
+    passes: Names = ()
+    """Named working points of the model that is fitted (`working_points`): the events that pass all of them."""
+    fails: Names = ()
+    """Named working points of the model that is fitted: the events that pass none of them."""
     variable: Expression = "score"
     """What is histogrammed: `score`, a discriminant, `p_<class>`, the name of a model that predicts a number, or an
     expression over variables and branches."""
@@ -92,11 +96,14 @@ SCORE = "score"
 
 
 def output_names(config: AnalysisConfig) -> list[str]:
-    """Return the variables of regions that models provide: the score, a probability a class, the discriminants, and the
-    predictions of the models that predict a number.
+    """Return the variables of regions that models provide.
+
+    The score, a probability a class and a label, the discriminants, and what models predict that predict a number.
     """
+    labels = dict.fromkeys(f"p_{name}" for section in config.models.values() for name in labels_of(section))
+    classes = [f"p_{name}" for name in config.class_names]
     numbers = (name for name, section in config.models.items() if section.regress is not None)
-    return [SCORE, *(f"p_{name}" for name in config.class_names), *config.discriminants, *numbers]
+    return [SCORE, *classes, *config.discriminants, *(name for name in labels if name not in classes), *numbers]
 
 
 def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
@@ -141,5 +148,17 @@ def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: l
         yield (
             f"{path}.variable: {variable!r} is a model that predicts a number and a variable too; rename one of them."
         )
+    of_class = (
+        variable in config.models
+        or variable.removeprefix("p_") in config.class_names
+        or variable in config.discriminants
+    )
+    for model, section in config.models.items():
+        answers = [f"p_{name}" for name in labels_of(section)]
+        if variable in outputs[1:] and not of_class and variable not in answers:
+            yield (
+                f"{path}.variable: the model {model!r} does not learn the label of {variable!r}; name it in its "
+                "`labels`, or take the model out of `models`."
+            )
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
         yield unknown(f"{path}.variable", variable, "variable of a region", [*outputs, *config.variables])

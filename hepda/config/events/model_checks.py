@@ -230,7 +230,7 @@ def _numbers(config: AnalysisConfig) -> Iterator[str]:
         regress, path = section.regress, f"models.{model}"
         if regress is None:
             continue
-        for key in given(section, "classes", "score"):
+        for key in given(section, "classes", "score", "labels"):
             yield f"{path}.{key}: is about classes, and the model predicts a number (`regress`); remove one of them."
         if regress.target.strip() in (name.strip() for name in config.features):
             yield (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hepda.config.events.class_checks import predicted_classes
+from hepda.config.events.class_checks import labels_of, predicted_classes
 from hepda.config.events.systematics import ShapeSystematic
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def model_names(config: AnalysisConfig) -> Iterator[str]:
 def _columns(config: AnalysisConfig, model: str) -> list[str]:
     """Return the score columns of a model."""
     classes = predicted_classes(config, config.models[model])
-    further = dict.fromkeys([*(f"p_{name}" for name in classes), *(config.discriminants if classes else ())])
+    names = [*classes, *labels_of(config.models[model])]
+    further = dict.fromkeys([*(f"p_{name}" for name in names), *(config.discriminants if classes else ())])
     return [model, *(f"{model}.{name}" for name in further)]
 
 

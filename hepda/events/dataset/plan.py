@@ -14,7 +14,7 @@ from hepda.events.expressions.collections import CollectionPlan
 from hepda.events.expressions.guards import only_guards
 from hepda.events.expressions.names import check_names
 from hepda.events.expressions.parser import CONSTANTS, Expression, is_condition, needed_names, parse, refuse_constant
-from hepda.events.specs import DatasetSpec, RegionSpec
+from hepda.events.specs import LABEL, DatasetSpec, RegionSpec
 
 PHYSICAL = "physical"
 """The name of the physical weight in a domain's weight and in `columns`."""
@@ -317,7 +317,7 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
             group: {name: parse(text, f"stitched.{group}.{name}") for name, text in members.items()}
             for group, members in spec.stitched.items()
         },
-        columns={name: parse(text, f"columns.{name}") for name, text in spec.columns.items()},
+        columns={name: parse(text, _key_of(name)) for name, text in spec.columns.items()},
         domains=domains,
         collections={
             name: CollectionPlan(
@@ -366,6 +366,11 @@ def _meaning(expression: Expression, variables: Mapping[str, Expression]) -> str
     while isinstance(expression.tree, ast.Name) and expression.tree.id in variables:
         expression = variables[expression.tree.id]
     return ast.dump(expression.tree)
+
+
+def _key_of(column: str) -> str:
+    """Return the key of the analysis file that gives a further column."""
+    return f"labels.{column.removeprefix(LABEL)}" if column.startswith(LABEL) else f"columns.{column}"
 
 
 def _region_plan(region: RegionSpec) -> RegionPlan:

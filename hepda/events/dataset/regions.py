@@ -33,7 +33,8 @@ def selected(region: RegionSpec, table: FeatureTable) -> Mask:
 def overlaps(spec: DatasetSpec, table: FeatureTable) -> Iterator[str]:
     """Yield a line for each two fitted regions that have events in common.
 
-    Regions of different largest outputs have none. Events of all samples are counted.
+    Regions of different largest outputs have none, and neither have those on the two sides of a working point. Events
+    of all samples are counted.
 
     Args:
         spec: the regions.
@@ -41,7 +42,7 @@ def overlaps(spec: DatasetSpec, table: FeatureTable) -> Iterator[str]:
 
     """
     for first, second in combinations([region for region in spec.regions.values() if region.fitted], 2):
-        if None not in (first.largest, second.largest) and first.largest != second.largest:
+        if first.excludes(second):
             continue
         common = int(np.count_nonzero(selected(first, table) & selected(second, table)))
         if common:

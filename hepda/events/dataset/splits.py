@@ -15,6 +15,8 @@ _SHARE = np.uint64(0xA24BAED4963EE407)
 """Makes the choice of a fraction of the events independent of all other choices."""
 _PART = np.uint64(0x8CB92BA72F3D8DD7)
 """Makes the parts of a reweighting independent of the choice of folds and of validation events."""
+_THRESHOLD = np.uint64(0xE7037ED1A0B428DB)
+"""Makes the events that choose a threshold independent of all other choices."""
 
 PARTS = 5
 """Number of parts of the training events: three train, one calibrates, one is weighted."""
@@ -53,6 +55,12 @@ def is_validation(key: Keys, fraction: float) -> NDArray[np.bool_]:
 def is_chosen(key: Keys, share: float | NDArray[np.float64]) -> NDArray[np.bool_]:
     """Choose a `share` of the events (or each event's own [n]) by hash, bool [n]; independent of all other choices."""
     uniform = (splitmix64(key ^ _SHARE) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray(uniform < share)
+
+
+def chooses_threshold(key: Keys, share: float) -> NDArray[np.bool_]:
+    """Choose a `share` of the events by hash, bool [n]: those that choose a threshold and are not judged at it."""
+    uniform = (splitmix64(key ^ _THRESHOLD) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.asarray(uniform < share)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from hepda.errors import ConfigError, DataError
 from hepda.evaluation.arrays import histogram
 from hepda.evaluation.fits.binning import automatic_edges
 from hepda.events.dataset.regions import selected
-from hepda.events.specs import ModelSpec, RegionSpec
+from hepda.events.specs import Cut, ModelSpec, RegionSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import FloatArray
 
@@ -29,7 +29,8 @@ class Outputs:
     """What a model says about events: its score [n] in [0, 1], and its other outputs [n] by name.
 
     classes: those whose probabilities are among the outputs as p_<class>, in the order of the softmax; signals: those
-    of them that are signal; numbers: outputs that are predictions of other models, which predict a number.
+    of them that are signal; cuts: the thresholds of the working points of the model, by name; numbers: outputs that are
+    predictions of other models, which predict a number.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Outputs:
     further: Mapping[str, Array]
     classes: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
     numbers: tuple[str, ...] = ()
 
     @classmethod
@@ -59,15 +61,16 @@ class Outputs:
     def _of_model(cls, model: ModelSpec, columns: Mapping[str, Array]) -> Outputs:
         score = columns[model.name]
         signals = model.grouping.signal
+        labels = {f"p_{name}": columns[f"{model.name}.p_{name}"] for name in model.event_labels}
         if model.classes:
             names = [column.removeprefix(f"{model.name}.") for column in model.columns[1:]]
             further = {name: columns[f"{model.name}.{name}"] for name in names}
-            return cls(model.name, score, further, model.classes, signals)
+            return cls(model.name, score, further, model.classes, signals, model.cuts)
         if len(model.grouping.names) == 2 and len(signals) == 1:
             first, second = model.grouping.names  # the signal comes first
-            further = {f"p_{first}": score, f"p_{second}": 1 - score}
-            return cls(model.name, score, further, model.grouping.names, signals)
-        return cls(model.name, score, {})
+            further = {f"p_{first}": score, f"p_{second}": 1 - score} | labels
+            return cls(model.name, score, further, model.grouping.names, signals, model.cuts)
+        return cls(model.name, score, labels, cuts=model.cuts)
 
     def named(self, name: str, where: str) -> Array:
         """Return an output [n].
@@ -85,6 +88,23 @@ class Outputs:
             )
         return self.further[name]
 
+    def passes(self, point: str, where: str) -> NDArray[np.bool_]:
+        """Return whether events pass a named working point of the model [n].
+
+        Raises:
+            ConfigError: the model has no such working point, or no threshold could be chosen for it.
+
+        """
+        if point not in self.cuts:
+            known = f"; it has {', '.join(self.cuts)}" if self.cuts else ""
+            raise ConfigError(
+                f"{where}: the model {self.model} has no threshold of the working point {point!r}{known}. Fit other "
+                "models (--models), or see models.<model>.thresholds of metrics.json for why none was chosen."
+            )
+        cut = self.cuts[point]
+        output = self.score if cut.output == self.model else self.further[cut.output.removeprefix(f"{self.model}.")]
+        return np.asarray(np.asarray(output, dtype=np.float64) >= cut.threshold)
+
 
 def in_region(region: RegionSpec, table: FeatureTable, outputs: Outputs) -> tuple[NDArray[np.bool_], Array]:
     """Return the mask [n] of the events of a region, and its variable [n], for one model.
@@ -95,7 +115,7 @@ def in_region(region: RegionSpec, table: FeatureTable, outputs: Outputs) -> tupl
         outputs: what the model says about them.
 
     Raises:
-        ConfigError: the model does not have the class or the output.
+        ConfigError: the model does not have the class, the output or the working point.
 
     """
     path = f"fit.regions.{region.name}"
@@ -108,6 +128,10 @@ def in_region(region: RegionSpec, table: FeatureTable, outputs: Outputs) -> tupl
                 + " Fit other models (--models)."
             )
         inside = inside & _is_largest(outputs, region.largest)
+    for point in region.passes:
+        inside = inside & outputs.passes(point, f"{path}.passes")
+    for point in region.fails:
+        inside = inside & ~outputs.passes(point, f"{path}.fails")
     if region.is_output:
         return inside, outputs.named(region.variable, f"{path}.variable")
     return inside, table.columns[region.variable_column]

@@ -29,9 +29,11 @@ from hepda.events.domains.roles import (
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
+from hepda.events.results.labels import model_labels
 from hepda.events.results.per_model import ModelNumbers, bias_numbers, input_importance, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.results.regression.numbers import regression_numbers
+from hepda.events.results.thresholds import model_thresholds
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import (
     FeatureImportance,
@@ -94,6 +96,7 @@ class EvaluationInput:
         default_factory=dict
     )  # by model of several classes: probabilities [n, classes]
     predictions: Mapping[str, Array] = field(default_factory=dict)  # [n] by model that predicts a number
+    columns: Mapping[str, Array] = field(default_factory=dict)  # all score columns [n], for the working points
 
     @property
     def others(self) -> list[str]:
@@ -148,6 +151,10 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.models[model].importance = result
         elif kind == "classes":
             numbers.models[model].classes = result
+        elif kind == "labels":
+            numbers.models[model].labels = result
+        elif kind == "thresholds":
+            numbers.models[model].thresholds = result
         elif kind == "bias":
             for name, of_model in result.items():
                 numbers.models[name].add(domain, of_model)
@@ -161,6 +168,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
+    "thresholds": "working points", "labels": "labels",
     "regression": "predicted numbers",
     "inputs": "separation by inputs", "inputs of model": "inputs of models", "ratio": "ratios of shifts",
     "roc": "ROC curves", "bias": "differences",
@@ -180,6 +188,8 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
     parts += [("regression", model, "") for model in evaluated.predictions]
+    parts += [("labels", model, "") for model in evaluated.scores if evaluated.spec.models[model].event_labels]
+    parts += [("thresholds", model, "") for model in evaluated.scores if evaluated.spec.models[model].points]
     parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:
         parts += [("classes", model, "") for model in evaluated.scores]
@@ -206,6 +216,10 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = model_numbers(evaluated, model)
     elif kind == "inputs of model":
         result = input_importance(evaluated, model)
+    elif kind == "labels":
+        result = model_labels(evaluated, model)
+    elif kind == "thresholds":
+        result = model_thresholds(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
     elif kind == "regression":

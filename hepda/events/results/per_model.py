@@ -30,6 +30,8 @@ from hepda.events.domains.roles import (
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import ModelClasses
 from hepda.events.results.decomposition import decomposition
+from hepda.events.results.labels import ModelLabels
+from hepda.events.results.thresholds import JudgedPoint
 from hepda.events.results.training_noise import TrainingNoise, training_noise
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.decomposition import DomainDecomposition
@@ -92,6 +94,8 @@ class ModelNumbers:
     importance: FeatureImportance | str | None = None  # of the inputs for the classes; None: not asked for
     noise: TrainingNoise | None = None
     classes: ModelClasses | None = None  # None for two classes
+    labels: ModelLabels | None = None  # of a model with labels
+    thresholds: dict[str, JudgedPoint] = field(default_factory=dict)  # by named working point
 
     def add(self, other: str, numbers: BiasNumbers) -> None:
         """Add the comparison with another domain."""

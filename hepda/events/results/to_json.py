@@ -11,8 +11,10 @@ from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import classes_of
 from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
+from hepda.events.results.labels import labels_of
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.regression.entries import entry_of
+from hepda.events.results.thresholds import thresholds_of
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
@@ -268,6 +270,8 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             for efficiency, by_domain in model_numbers.working.items()
         },
         **({} if model_numbers.importance is None else {"importance": importance_of(model_numbers.importance)}),
+        **({} if model_numbers.labels is None else {"labels": labels_of(model_numbers.labels)}),
+        **({"thresholds": thresholds_of(model_numbers.thresholds)} if model_numbers.thresholds else {}),
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),

@@ -182,8 +182,8 @@ def build_network(
 ) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
 
-    The class head has one logit, or one for each of several classes (softmax); that of a number has the number, of
-    which the network keeps mean and width in training.
+    The class head has one logit, or one for each of several classes (softmax); each label has a head of one logit. The
+    head of a number has the number, of which the network keeps mean and width in training.
 
     Args:
         inputs: number of flat inputs, or a function that makes the encoder.
@@ -198,6 +198,7 @@ def build_network(
     from hepda.adversarial import Head, Network, categorical_encoder, mlp, seeded
     from hepda.adversarial.methods import Comparison, build
     from hepda.events.training.domain_loss import ADVERSARY, comparison_of
+    from hepda.events.training.scoring import head_of
     from hepda.events.training.tensors import CLASSES
 
     section = model.section
@@ -219,6 +220,12 @@ def build_network(
         logits, loss = _outputs_and_loss(model)
         module, number = layers(width, section.class_head, logits), model.predicts == "number"
         heads = [Head(model.head, module, loss=loss, weight=model.head, standardise=number)]
+        heads += [
+            Head(
+                head_of(name), layers(width, section.class_head, 1), weight=head_of(name), scale=section.label_strength
+            )
+            for name in model.event_labels
+        ]
         terms: list[Term] = []
         if section.domain is not None:
             masks = () if number else tuple(classes or CLASSES)
@@ -253,6 +260,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     """
     from hepda.events.table.store import open_table, open_variations
     from hepda.events.training.objects import set_encoder
+    from hepda.events.training.scoring import network_output
     from hepda.events.training.tensors import held_out, model_features, network_part
 
     section = job.spec.section
@@ -268,7 +276,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)
     with timed("scores"):
-        score = network.predict(model_features(job.spec, table, rows=unseen), head=job.spec.head)
+        score = network_output(network, job.spec, model_features(job.spec, table, rows=unseen))
     about = {
         **history.about(),
         "alarms": [*history.warnings, *factors.warnings],
@@ -364,9 +372,11 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     values = job.spec.parameter
     parameter = {} if values is None else {"parameter": {"domains": dict(values), "value": 0.0}}
     classes = {"classes": list(job.spec.classes)} if job.spec.classes else {}
+    labels = {"labels": list(job.spec.event_labels)} if job.spec.event_labels else {}
     return (
         parameter
         | classes
+        | labels
         | job.spec.reads
         | {
             "features": list(names if job.spec.features is None else job.spec.features),

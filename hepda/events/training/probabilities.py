@@ -36,19 +36,28 @@ def score_columns(model: ModelSpec, scores: NDArray[np.floating]) -> dict[str, F
 
     Args:
         model: the model.
-        scores: what its trainings predict: P(signal) [n], the probabilities of `model.classes` [n, classes], or numbers
-            [n].
+        scores: what its trainings predict (`ModelSpec.predictions`): P(signal) [n], or the probabilities of
+            `model.classes`, then of the labels [n, k], or numbers [n].
 
     Raises:
         DataError: a discriminant is not a finite number, or the score is not within 0 and 1, for some events.
 
     """
-    if not model.classes:
-        return {model.name: np.asarray(scores, dtype=np.float32)}
     probability = np.asarray(scores, dtype=np.float32)
+    labels: dict[str, Floats] = {}
+    if model.event_labels:
+        first = max(1, len(model.classes))
+        labels = {f"{model.name}.p_{name}": probability[:, first + i] for i, name in enumerate(model.event_labels)}
+        probability = probability[:, :first] if model.classes else probability[:, 0]
+    if not model.classes:
+        return {model.name: probability, **labels}
     further = {f"p_{name}": probability[:, number] for number, name in enumerate(model.classes)}
     further |= {name: _discriminant(model, name, probability) for name in model.discriminants}
-    return {model.name: _score(model, further)} | {f"{model.name}.{name}": values for name, values in further.items()}
+    return (
+        {model.name: _score(model, further)}
+        | {f"{model.name}.{name}": values for name, values in further.items()}
+        | labels
+    )
 
 
 def probabilities_of(models: Mapping[str, ModelSpec], columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

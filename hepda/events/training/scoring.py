@@ -14,6 +14,7 @@ from hepda.errors import ConfigError, SourceError
 from hepda.events.training.probabilities import score_columns
 
 if TYPE_CHECKING:
+    from hepda.adversarial import Network
     from hepda.events.specs import ModelSpec
     from hepda.events.table.feature_table import FeatureTable
 
@@ -42,7 +43,7 @@ def score_table(
     """
     scores: dict[str, Scores] = {}
     for model in models:
-        score = np.zeros((len(table), len(model.classes)) if model.classes else len(table), dtype=np.float64)
+        score = np.zeros((len(table), *model.predictions), dtype=np.float64)
         for fold in range(model.folds):
             rows = np.asarray(table.fold == fold)
             if rows.any():
@@ -127,8 +128,29 @@ def fold_score(
             _check_metadata(path, network.metadata, table, model)
             if getattr(network.encoder, "inputs", None) != features.shape[1]:
                 raise SourceError(f"{path} does not read the {features.shape[1]} features of the events; train again.")
-            parts.append(network.predict(features, head=model.head))
+            parts.append(network_output(network, model, features))
     return np.asarray(np.mean(parts, axis=0))
+
+
+def network_output(network: Network, model: ModelSpec, features: Any) -> NDArray[np.float32]:
+    """Return what a network predicts of events, as of `ModelSpec.predictions`.
+
+    Args:
+        network: the trained network.
+        model: the model.
+        features: what it reads of the events [n, k].
+
+    """
+    output = network.predict(features, head=model.head)
+    if not model.event_labels:
+        return output
+    labels = [network.predict(features, head=head_of(name)) for name in model.event_labels]
+    return np.column_stack([output, *labels])
+
+
+def head_of(label: str) -> str:
+    """Return the name of the head of a label."""
+    return f"label_{label}"
 
 
 def check_inputs(path: Path, about: Mapping[str, Any], names: Sequence[str], model: ModelSpec) -> None:
@@ -180,3 +202,7 @@ def _check_metadata(path: Path, about: dict[str, Any], table: FeatureTable, mode
             ", ".join(map(str, names)) or "signal against background" for names in (classes, model.classes)
         )
         raise ConfigError(f"{path} predicts the classes {first}; the analysis file gives {second}. Train again.")
+    labels = about.get("labels", [])
+    if labels != list(model.event_labels):
+        first, second = (", ".join(map(str, names)) or "no labels" for names in (labels, model.event_labels))
+        raise ConfigError(f"{path} predicts the labels {first}; the analysis file gives {second}. Train again.")

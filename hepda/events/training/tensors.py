@@ -19,13 +19,14 @@ from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.weights import class_weights, mean_one, negative_weights
 from hepda.baselines.inputs import Features, StoredFeatures
-from hepda.config import BdtConfig
+from hepda.config import BdtConfig, NetworkConfig
 from hepda.config.events.model_checks import methods_of
-from hepda.errors import ConfigError
+from hepda.errors import ConfigError, DataError
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
+from hepda.events.table.truth import truth_of
 from hepda.events.training.domain_loss import (
     ADVERSARY,
     VariedEvents,
@@ -37,6 +38,7 @@ from hepda.events.training.domain_loss import (
 )
 from hepda.events.training.objects import set_array, set_rows, stays_on_disk
 from hepda.events.training.reweighting import TrainingFactors, source_factors
+from hepda.events.training.scoring import head_of
 from hepda.runtime.jobs import TrainingPart
 
 Mask = NDArray[np.bool_]
@@ -193,6 +195,11 @@ def network_part(
             masks = {ADVERSARY: of_source} | {name: of_source & (label_of_event == n) for name, n in by_class.items()}
             masks |= {name: of_source & mask for name, mask in masks_of(model, class_of(table, index)).items()}
         targets = {model.head: target} | domain_targets(model, len(index))
+        for name in model.event_labels:
+            answer = np.where(model.has_target(table, index), truth_of(table, model.grouping, name, index), -1)
+            targets[head_of(name)] = np.maximum(answer, 0).astype(np.float32)
+            balanced = _label_weights(model, name, answer, _task_weight(model, table, index, factors))
+            weights[head_of(name)] = balanced.astype(number, copy=False)
         features = training_features(model, table, index)
         return DomainRows(features, targets=targets, weights=weights, masks=masks)
 
@@ -236,13 +243,33 @@ def _task(
     Classes have equal sums of weights. A number is learnt of the physical mixture of the samples, in its units.
     """
     known = model.has_target(table, index)
-    weight = negative_weights(table.weight[index], model.negative_weights).weight
-    weight = weight if factors.task is None else weight * factors.task[index]
+    weight = _task_weight(model, table, index, factors)
     if model.predicts == "number":
         target = np.where(known, table.columns[model.target_column][index], 0.0)
         return target, mean_one(np.where(known, weight, 0.0))
     label = np.where(known, model.label_of(table, index), -1)
     return np.maximum(label, 0).astype(np.float32), class_weights(label, weight)
+
+
+def _task_weight(model: ModelSpec, table: FeatureTable, index: Index, factors: TrainingFactors) -> Array:
+    """Return the weights [n] of rows of the source, with the policy for negative ones and the reweighting."""
+    weight = negative_weights(table.weight[index], model.negative_weights).weight
+    return weight if factors.task is None else weight * factors.task[index]
+
+
+def _label_weights(model: ModelSpec, name: str, answer: NDArray[np.int8], weight: Array) -> Array:
+    """Return the weights [n] of events in the loss of a label; 0 where the answer is not known.
+
+    Raises:
+        DataError: one of the two answers has no events, or no positive sum of weights.
+
+    """
+    try:
+        balanced = class_weights(answer, weight)
+    except DataError as reason:
+        raise DataError(f"models.{model.name}.labels, {name}: {reason}") from reason
+    balance = isinstance(model.section, NetworkConfig) and model.section.label_balance
+    return balanced if balance else np.where(answer >= 0, weight / np.abs(weight).mean(), 0.0)
 
 
 def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Index, Index, Index]:

@@ -54,6 +54,10 @@ def _problem(model: ModelSpec, features: Sequence[str], folder: Path, stem: str)
     path = folder / f"{stem}.safetensors"
     network = Network.load(path)
     check_inputs(path, network.metadata, features, model)
+    labels = network.metadata.get("labels", [])
+    if list(labels) != list(model.event_labels):
+        first, second = (", ".join(names) or "no labels" for names in (labels, model.event_labels))
+        return f"predicts the labels {first}; the analysis file gives {second}"
     return _classes(network.metadata.get("classes", []), model) or _shapes(network, model, features)
 
 

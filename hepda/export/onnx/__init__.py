@@ -28,10 +28,11 @@ def write(run: ExportedRun, folder: Path) -> Exported:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "onnx", "--format onnx")
     from hepda.events.resolve import dataset_spec, model_specs
+    from hepda.events.results.thresholds import with_cuts
     from hepda.export.onnx.check import check
     from hepda.export.onnx.model import exported_model, onnx_model
 
-    specs, dataset = model_specs(config), dataset_spec(config)
+    specs, dataset = with_cuts(model_specs(config), run.folder), dataset_spec(config)
     for name in run.models:
         if name not in specs:
             hint = nearest(name, specs) or f" There are: {', '.join(specs)}."

@@ -18,6 +18,7 @@ from hepda.errors import ConfigError
 from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.training.objects import layout_of
 from hepda.events.training.probabilities import score_columns
+from hepda.events.training.scoring import network_output
 from hepda.export.onnx.model import AVERAGE, ExportedModel
 from hepda.export.onnx.session import open_session
 
@@ -169,6 +170,7 @@ def _prediction(exported: ExportedModel, features: Floats, fold: int) -> NDArray
         if isinstance(spec.section, BdtConfig):
             parts.append(bdt.load(exported.folder, stem)[0].predict(features))
         else:
-            parts.append(Network.load(exported.folder / f"{stem}.safetensors").predict(features, head=spec.head))
+            trained = Network.load(exported.folder / f"{stem}.safetensors")
+            parts.append(network_output(trained, spec, features))
     mean: NDArray[np.float64] = np.mean(np.asarray(parts, dtype=np.float64), axis=0)
     return mean

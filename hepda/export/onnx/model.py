@@ -28,6 +28,7 @@ from hepda.config import BdtConfig
 from hepda.errors import ConfigError
 from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.training.objects import layout_of
+from hepda.events.training.scoring import head_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
 from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, OnnxGraph
@@ -38,7 +39,8 @@ from hepda.export.onnx.trees import trees
 AVERAGE = "average_"
 """Before the name of an output: the average over all folds."""
 BY_FOLD = "by_fold"
-"""Output [n, folds, k]: P(signal) or a number (k = 1), or the probability of each class, by each fold's trainings."""
+"""Output [n, folds, k]: P(signal) or a number (k = 1), or probabilities of classes, then of labels, by the trainings of a
+fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
         for name, value in _columns(graph, exported, probability).items():
             graph.output(value, prefix + name, FLOAT)
     graph.output(of_fold, "fold", INTEGER)
-    graph.output(stacked, BY_FOLD, FLOAT, spec.folds, max(1, len(spec.classes)))
+    graph.output(stacked, BY_FOLD, FLOAT, spec.folds, *(spec.predictions or (1,)))
     return graph.model(spec.name, _about(exported), __doc__ or "")
 
 
@@ -133,7 +135,9 @@ def _training(graph: OnnxGraph, inputs: Events, exported: ExportedModel, number:
     try:
         if isinstance(exported.spec.section, BdtConfig):
             return trees(graph, inputs.flat, forest_of(bdt.load(exported.folder, stem)[0]))
-        return network(graph, inputs, Network.load(exported.folder / f"{stem}.safetensors"))
+        labels = [head_of(name) for name in exported.spec.event_labels]
+        heads = [exported.spec.head, *labels]
+        return network(graph, inputs, Network.load(exported.folder / f"{stem}.safetensors"), heads)
     except ConfigError as error:
         raise ConfigError(f"models.{exported.spec.name}: {error}") from error
 
@@ -148,18 +152,20 @@ def _selected(graph: OnnxGraph, stacked: str, of_fold: str, folds: int) -> str:
 def _columns(graph: OnnxGraph, exported: ExportedModel, probability: str) -> Mapping[str, str]:
     """Return the outputs [n] by name."""
     spec = exported.spec
+    first = max(1, len(spec.classes))
+    labels = {f"p_{name}": graph.of_column(probability, first + i) for i, name in enumerate(spec.event_labels)}
     if not spec.classes:
-        return {spec.branch: graph.of_column(probability, 0)}
+        return {spec.branch: graph.of_column(probability, 0)} | labels
     further = {f"p_{name}": graph.of_column(probability, number) for number, name in enumerate(spec.classes)}
     known = dict(further)
     for name, text in spec.discriminants.items():
         further[name] = discriminant(graph, name, text, known)
     if spec.section.score is not None:
         bounds = graph.constant(0.0), graph.constant(1.0)
-        return {"score": graph.add("Clip", further[spec.section.score], *bounds)} | further
+        return {"score": graph.add("Clip", further[spec.section.score], *bounds)} | further | labels
     signals = [known[f"p_{name}"] for name in spec.grouping.signal]
     total = signals[0] if len(signals) == 1 else graph.add("Sum", *signals)
-    return {"score": graph.add("Min", total, graph.constant(1.0))} | further
+    return {"score": graph.add("Min", total, graph.constant(1.0))} | further | labels
 
 
 def checksum(folder: Path) -> str:
@@ -173,6 +179,16 @@ def checksum(folder: Path) -> str:
 def _number(spec: ModelSpec) -> dict[str, str]:
     """Return what the metadata say of a number that a model predicts."""
     return {"target": json.dumps(spec.regression.target), "unit": json.dumps(spec.regression.unit or "")}
+
+
+def _working_points(spec: ModelSpec) -> dict[str, str]:
+    """Return the thresholds of the working points by name: an event passes if the output is at least this value."""
+    cuts = {
+        name: {"output": cut.output.removeprefix(f"{spec.name}.") if cut.output != spec.name else "score",
+               "threshold": cut.threshold}
+        for name, cut in spec.cuts.items()
+    }  # fmt: skip
+    return {"working_points": json.dumps(cuts)} if cuts else {}
 
 
 def _about(exported: ExportedModel) -> dict[str, str]:
@@ -189,6 +205,7 @@ def _about(exported: ExportedModel) -> dict[str, str]:
         "classes": json.dumps(list(spec.classes)),
         "outputs": json.dumps(list(exported.outputs)),
         **({} if spec.predicts == "class" else _number(spec)),
+        **_working_points(spec),
         "opset": json.dumps(OPSET),
         "trainings": checksum(exported.folder),
         "fold_rule": "splitmix64 of the key: k = 0, then k = mix(k ^ mix(part)) for each part; fold = k mod folds",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hepda.adversarial import DeepSets, Network, SetTransformer
@@ -12,19 +14,20 @@ from hepda.export.onnx.layers import array, mlp
 from hepda.export.onnx.sets import Events, encoded
 
 
-def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
-    """Return the probabilities [n, 1] of signal, or [n, classes], or a number [n, 1] in the units of its target.
+def network(graph: OnnxGraph, inputs: Events, trained: Network, names: Sequence[str]) -> str:
+    """Return the outputs of heads [n, k]: probabilities, or a number in the units of its target.
 
     Args:
         graph: the graph.
         inputs: the events; of a network of flat features only their flat columns.
         trained: the network.
+        names: the heads, in the order of the outputs.
 
     Raises:
         ConfigError: the network has a part that has no form in ONNX here.
 
     """
-    encoder, head = trained.encoder, trained.main
+    encoder, heads = trained.encoder, [trained.heads[name] for name in names]
     if isinstance(encoder, DeepSets | SetTransformer):
         features = encoded(graph, inputs, encoder)
     elif isinstance(encoder, CategoricalEncoder):
@@ -33,11 +36,15 @@ def network(graph: OnnxGraph, inputs: Events, trained: Network) -> str:
         features = mlp(graph, _standardised(graph, inputs.flat, trained.normalization), encoder)
     else:
         raise ConfigError(f"a network with an encoder of the kind {type(encoder).__name__} cannot be written as ONNX")
-    raw = mlp(graph, features, head.module)
-    if (scale := trained.target_scale(head)) is not None:
-        width, mean = graph.constant(array(scale.width)), graph.constant(array(scale.mean))
-        return graph.add("Add", graph.add("Mul", raw, width), mean)
-    return graph.add("Sigmoid", raw) if head.loss == "binary" else graph.add("Softmax", raw, axis=1)
+    parts = []
+    for head in heads:
+        raw = mlp(graph, features, head.module)
+        if (scale := trained.target_scale(head)) is not None:
+            width, mean = graph.constant(array(scale.width)), graph.constant(array(scale.mean))
+            parts.append(graph.add("Add", graph.add("Mul", raw, width), mean))
+        else:
+            parts.append(graph.add("Sigmoid", raw) if head.loss == "binary" else graph.add("Softmax", raw, axis=1))
+    return parts[0] if len(parts) == 1 else graph.concatenated(parts)
 
 
 def _standardised(graph: OnnxGraph, x: str, part: Standardize | None) -> str:

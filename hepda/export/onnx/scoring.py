@@ -70,7 +70,7 @@ def score_table(models: Iterable[ModelSpec], folder: Path, table: FeatureTable) 
         session = _session(exported_file(folder, model.name))
         (by_fold,) = session.run([BY_FOLD], _inputs(session, model, table))
         own = by_fold[rows, table.fold]
-        scores |= score_columns(model, own if model.classes else own[:, 0])
+        scores |= score_columns(model, own if model.predictions else own[:, 0])
     return scores
 
 

@@ -27,9 +27,11 @@ from hepda.events.results.tables.differences import (
 )
 from hepda.events.results.tables.quality import (
     by_domain_table,
+    label_tables,
     models_table,
     other_tables,
     samples_table,
+    threshold_tables,
     training_bias_table,
     training_noise_table,
     working_point_tables,
@@ -51,6 +53,7 @@ __all__ = [
     "flatness_table",
     "gradients_table",
     "importance_table",
+    "label_tables",
     "models_table",
     "other_tables",
     "overtraining_table",
@@ -63,6 +66,7 @@ __all__ = [
     "samples_table",
     "separation_table",
     "summary_table",
+    "threshold_tables",
     "training_bias_table",
     "training_noise_table",
     "two_sample_tables",

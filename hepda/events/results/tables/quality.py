@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hepda.events.results.tables.cells import keys_of, quantity
+from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity
 from hepda.events.results.tables.summary import domains_with_values
 from hepda.number_format import Cell, Table, number
 from hepda.results.events import EventMetrics, EventSample
 from hepda.results.record import Value, quantity_in
+from hepda.results.thresholds import JudgedEfficiencies
 
 
 def samples_table(metrics: EventMetrics) -> Table:
@@ -88,7 +89,8 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
                 rows.setdefault(domain, []).append([Cell(title, title), *cells])
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
-        "Cuts are defined by the signal efficiency in the nominal domain. Z: Asimov significance of the events above "
+        "Cuts are defined by the signal efficiency in the nominal domain, chosen on the events that are counted there "
+        "(named working points are chosen on others). Z: Asimov significance of the events above "
         "the cut, with the uncertainty of the background."
     )
     first = next(iter(rows), "")
@@ -97,6 +99,102 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
         Table(f"Working points, {domain}", head, of_domain, note, "" if domain == first else folded)
         for domain, of_domain in rows.items()
     ]
+
+
+_VALUES = {
+    "f1": "F1", "significance": "Z [σ]", "equal_background": "background, ratio − 1", "efficiency": "efficiency",
+    "fixed": "efficiency",
+}  # fmt: skip
+"""What the objective of a working point measures, as a heading."""
+
+
+def threshold_tables(metrics: EventMetrics) -> list[Table]:
+    """Return the named working points: their thresholds and objectives, and what passes in each domain."""
+    entries = {
+        f"{model}, {name}": entry
+        for model, of_model in metrics.models.items()
+        for name, entry in of_model.thresholds.items()
+    }
+    rows = [
+        [
+            Cell(title, title),
+            Cell(entry.output, entry.output),
+            Cell(str(entry.selects), entry.selects),
+            entry.quantity("threshold").cell(digits=4),
+            Cell(_VALUES[entry.objective], entry.objective),
+            entry.quantity("value").cell(),
+            entry.quantity("value_on_choosing_events").cell(),
+            Cell(str(entry.chosen_on), entry.chosen_on),
+        ]
+        for title, entry in entries.items()
+    ]
+    note = (
+        "An event passes if the output is at least the threshold; the error of a threshold is the spread of the choice "
+        "over bootstrap replicas of the choosing events. The objective on other events is the number to quote: that on "
+        "the choosing events is too good on average, because the threshold is the one at which their fluctuations are "
+        "most favourable."
+    )
+    head = ["Model, working point", "Output", "Selects", "Threshold", "Objective", "On other events",
+            "On the choosing events", "Chosen on"]  # fmt: skip
+    tables = [Table("Named working points", head, rows, note)] if rows else []
+    folded = "Named working points in other domains"
+    for place, domain in enumerate(keys_of(entry.domains for entry in entries.values())):
+        of_domain = {title: entry.domains[domain] for title, entry in entries.items() if domain in entry.domains}
+        fold = folded if place else ""
+        tables.append(_passing_table(f"What passes the named working points, {domain}", of_domain, fold))
+    return tables
+
+
+def label_tables(metrics: EventMetrics) -> list[Table]:
+    """Return AUC and F1 of the labels that models learn besides the classes, two tables for each domain."""
+    by_model = {name: model.labels for name, model in metrics.models.items() if model.labels is not None}
+    labels = keys_of(entry.thresholds for entry in by_model.values())
+    note = (
+        "Weighted F1 at thresholds that the validation events of the nominal domain chose, on all other events, at "
+        "physical weights; the mean over the labels also at 0.5, and its difference on the same replicas of the events."
+    )
+    auc_note = f"Events with a label against those without it; signed weights. {EVENTS_ALONE}"
+    head = ["Model", *labels, "Mean", "Mean at 0.5", "Difference"]
+    tables = []
+    for place, domain in enumerate(keys_of(entry.domains for entry in by_model.values())):
+        of_domain = {name: entry.domains[domain] for name, entry in by_model.items() if domain in entry.domains}
+        areas = [
+            [Cell(name, name), *(quantity_in(numbers.auc, label).cell(digits=4) for label in labels)]
+            for name, numbers in of_domain.items()
+        ]
+        rows = []
+        for name, numbers in of_domain.items():
+            half, chosen = numbers.f1.get("half"), numbers.f1.get("chosen")
+            of_labels = None if chosen is None else chosen.labels
+            means = [quantity(chosen, "macro"), quantity(half, "macro"), quantity(chosen, "difference")]
+            cells = [*(quantity_in(of_labels, label).cell() for label in labels), *(mean.cell() for mean in means)]
+            rows.append([Cell(name, name), *cells])
+        fold = "Labels in other domains" if place else ""
+        tables.append(Table(f"AUC of the labels, {domain}", ["Model", *labels], areas, auc_note, fold))
+        tables.append(Table(f"F1 of the labels, {domain}", head, rows, note, fold))
+    return tables
+
+
+def _passing_table(title: str, entries: Mapping[str, JudgedEfficiencies], fold: str) -> Table:
+    rows = []
+    for name, entry in entries.items():
+        limit = entry.quantity("rest_efficiency_upper_limit").scaled(100.0)
+        rest = entry.quantity("rest_efficiency").scaled(100.0)
+        rows.append(
+            [
+                Cell(name, name),
+                entry.quantity("class_efficiency").scaled(100.0).cell(),
+                limit.below() if limit.value is not None else rest.cell(),
+                entry.quantity("f1").cell(),
+                entry.quantity("significance").cell(),
+            ]
+        )
+    note = (
+        "Of the events that did not choose the thresholds, at the yields of the domain. Z: Asimov significance with "
+        "the systematic uncertainty of the background, without the statistical error of the simulation."
+    )
+    head = ["Model, working point", "Efficiency of what is selected [%]", "of the rest [%]", "F1", "Z [σ]"]
+    return Table(title, head, rows, note, fold)
 
 
 def training_noise_table(metrics: EventMetrics) -> Table:

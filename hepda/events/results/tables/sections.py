@@ -43,6 +43,8 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
             auc,
             *tables.other_tables(metrics),
             *tables.class_tables(metrics),
+            *tables.label_tables(metrics),
+            *tables.threshold_tables(metrics),
             *tables.working_point_tables(metrics),
         ],
         "regression": regression_tables(metrics),
