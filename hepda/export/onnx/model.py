@@ -39,8 +39,7 @@ from hepda.export.onnx.trees import trees
 AVERAGE = "average_"
 """Before the name of an output: the average over all folds."""
 BY_FOLD = "by_fold"
-"""Output [n, folds, k]: P(signal) or a number (k = 1), or probabilities of classes, then of labels, by the trainings of a
-fold."""
+"""Output [n, folds, k]: P(signal) or a number (k = 1), or probabilities of classes, then of labels, by each fold."""
 
 
 @dataclass(frozen=True, slots=True)
