@@ -388,4 +388,32 @@ class BdtConfig(TreesConfig):
     """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal."""
 
 
-ModelConfig = Annotated[NetworkConfig | BdtConfig, Field(discriminator="kind")]
+class FusionConfig(Section):
+    """One score made of the scores of several models, after their trainings; it reads no features itself."""
+
+    kind: Literal["fusion"]
+    """The kind of model: the scores of other models, fused."""
+    of: Names
+    """The models of this analysis that are fused, two or more."""
+    method: Literal["mean", "isotonic", "logistic"] = "mean"
+    """`mean`: the mean of their logits; `isotonic`: each is calibrated by a rising curve, then the mean of the
+    probabilities; `logistic`: a weight for each model and a constant for each class, learned on the logits. What is
+    learned for a fold, is learned on events of the other folds, each scored by trainings that did not see it."""
+
+
+class EventFusionConfig(FusionConfig):
+    """A fusion of models of events."""
+
+    train_on: Names | None = None
+    """With the methods isotonic and logistic: the samples that it learns from; null: every sample with a class and
+    `use: train` of the nominal domain."""
+    score: Name | None = None
+    """The discriminant that is its score, with values from 0 to 1; null: the probability of signal."""
+
+    @property
+    def reweight(self) -> None:
+        """Return None: no weight of an event is changed."""
+        return None
+
+
+ModelConfig = Annotated[NetworkConfig | BdtConfig | EventFusionConfig, Field(discriminator="kind")]

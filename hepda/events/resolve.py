@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
+from hepda.config import AnalysisConfig, EventFusionConfig, ModelConfig, NetworkConfig
 from hepda.config.events.domain_checks import domain_classes
 from hepda.config.events.fit import FitConfig, output_names
 from hepda.config.events.systematics import process_of, template_samples
@@ -125,6 +125,9 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
     section, samples = config.models[model], config.training_samples(model)
     domain = section.domain if isinstance(section, NetworkConfig) else None
     encoder = section.set_encoder if isinstance(section, NetworkConfig) else None
+    fused = tuple(model_spec(config, name) for name in section.of) if isinstance(section, EventFusionConfig) else ()
+    collections = dict.fromkeys(name for part in fused for name in part.collections)
+    collections |= {} if encoder is None else dict.fromkeys(encoder.collections)
     return ModelSpec(
         model,
         section,
@@ -139,16 +142,20 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         missing=config.missing,
         grouping=classes_of(config),
         discriminants=config.discriminants,
-        collections={name: config.collections[name] for name in encoder.collections} if encoder is not None else {},
+        collections={name: config.collections[name] for name in collections},
         categories=config.categories if encoder is None else {},
+        fused=fused,
     )
 
 
 def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:
     """Return the domains that a model is adapted to, by its domain loss or its reweighting.
 
-    Variations of the source are no domains of the analysis.
+    Variations of the source are no domains of the analysis. A fusion is adapted to those that its models are.
     """
+    if isinstance(section, EventFusionConfig):
+        parts = [_adapted_to(config, config.models[name]) for name in section.of]
+        return tuple(dict.fromkeys(domain for part in parts for domain in part))
     domain = section.domain if isinstance(section, NetworkConfig) else None
     adapts = domain is not None and domain.method_name != "none"
     samples = domain.target_samples if domain is not None and adapts else ()

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import (
-    BdtConfig,
     DomainConfig,
+    EventFusionConfig,
     ModelConfig,
     NetworkConfig,
     NormalisationConfig,
@@ -91,7 +91,7 @@ class ModelSpec:
     grouping: the classes of the analysis; discriminants: expressions over p_<class> by name; variations: of the events
     of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one;
     collections: what a set encoder reads, empty for a model of flat features; categories: the values of categorical
-    features by name, among the flat features that it reads.
+    features by name, among the flat features that it reads; fused: the models of a fusion, empty for a trained model.
     """
 
     name: str
@@ -109,6 +109,7 @@ class ModelSpec:
     domain_classes: tuple[str, ...] = ()
     collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
     categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    fused: tuple[ModelSpec, ...] = ()
 
     def category_columns(self, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
         """Return the values of categorical features by column, for features of these names."""
@@ -116,8 +117,9 @@ class ModelSpec:
 
     @property
     def is_adapted(self) -> bool:
-        """Return whether it has a domain loss or a reweighting."""
-        return self.domain_loss is not None or self.section.reweight is not None
+        """Return whether it has a domain loss or a reweighting, or fuses a model that has."""
+        own = self.domain_loss is not None or self.section.reweight is not None
+        return own or any(model.is_adapted for model in self.fused)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -129,6 +131,10 @@ class ModelSpec:
     @property
     def features(self) -> tuple[str, ...] | None:
         """Return the flat features that the model reads; None for all of the table."""
+        if self.fused:
+            parts = [model.features for model in self.fused]
+            listed = dict.fromkeys(name for part in parts for name in part or ())
+            return None if None in parts else tuple(listed)
         encoder = self.section.set_encoder if isinstance(self.section, NetworkConfig) else None
         return None if encoder is None else encoder.features
 
@@ -142,6 +148,8 @@ class ModelSpec:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the classes whose probabilities the model gives, signals first; empty for one score."""
+        if isinstance(self.section, EventFusionConfig):  # all of its models predict the same
+            return self.fused[0].classes if self.fused else ()
         return () if self.grouping.is_binary or self.section.classes == "binary" else self.grouping.names
 
     @property
@@ -191,8 +199,8 @@ class ModelSpec:
 
     @property
     def members(self) -> int:
-        """Return the number of networks that are averaged in a fold; trees are one."""
-        return 1 if isinstance(self.section, BdtConfig) else self.section.ensemble
+        """Return the number of networks that are averaged in a fold; trees are one, and so is a fusion."""
+        return self.section.ensemble if isinstance(self.section, NetworkConfig) else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,11 +112,18 @@ def numbers_of(evaluated: EvaluationInput, models: Path, processes: int, progres
     return evaluate(replace(evaluated, networks=networks), processes, progress)
 
 
-def models_metrics(spec: EvaluationSpec, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the `models` of metrics.json."""
+def models_metrics(
+    spec: EvaluationSpec, numbers: Numbers, training: Mapping[str, dict[str, Any]], models: Path
+) -> dict[str, Any]:
+    """Return the `models` of metrics.json; models: the folder of trained models, with what fusions have learned."""
     from hepda.events.results import to_json
+    from hepda.events.training.fusion import described
 
-    return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
+    entries = {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
+    fusions = [name for name in entries if spec.models[name].fused]
+    return entries | {
+        name: entries[name].model_copy(update={"fusion": described(spec.models[name], models)}) for name in fusions
+    }
 
 
 def figure_texts(data: FigureData) -> FigureTexts:

@@ -80,7 +80,7 @@ class ImagesKind(KindOf[ImageMetrics]):
         write_parts(self.loaded.parts, work / "table")
         return jobs_of(self.config, work / "table", run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
         """Return the scores of each model, stacked over its trainings."""
         return {
             model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])

@@ -138,7 +138,7 @@ class SpeechKind(KindOf[SpeechMetrics]):
             write_alignment(states, table / f"alignment-fold{fold}.safetensors")
         return jobs_of(self.config, self.material, table, run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
         """Return the scores [members, rows, 3] of each model: its trainings, fold after fold."""
         scores = {}
         for model in self.config.models:

@@ -88,7 +88,7 @@ class TabularKind(KindOf[TabularMetrics]):
         write_table(self.table, work / "table")
         return jobs_of(self.config, work / "table", run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
         """Return the mean probabilities of the members of each model, in the order of the rows."""
         from hepda.runtime.jobs import out_of_fold
 

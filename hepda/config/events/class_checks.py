@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hepda.config.models import ModelConfig
+from hepda.config.models import EventFusionConfig, ModelConfig
 from hepda.config.problems import duplicates, unknown
 from hepda.errors import nearest
 
@@ -19,6 +19,10 @@ _RESERVED = ("all", "data", "source", "target", "both", "adversary")
 def predicted_classes(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:
     """Return the classes whose probabilities a model gives; empty for a model of one score."""
     names = config.class_names
+    if isinstance(section, EventFusionConfig):  # as the first of its models; the checks compare the others with it
+        fused = [config.models[name] for name in section.of if name in config.models]
+        first = next((model for model in fused if not isinstance(model, EventFusionConfig)), None)
+        return () if first is None else predicted_classes(config, first)
     return names if len(names) > 2 and section.classes == "all" else ()
 
 
@@ -114,5 +118,21 @@ def _discriminants(config: AnalysisConfig) -> Iterator[str]:
             yield unknown(path, section.score, "discriminant", config.discriminants)
 
 
-CHECKS = (_signal, _trained, _names, _discriminants)
+def _fusions(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for fusions of models that predict different things, and for keys without effect."""
+    for model, section in config.models.items():
+        if not isinstance(section, EventFusionConfig):
+            continue
+        path = f"models.{model}"
+        if section.method == "mean" and section.train_on is not None:
+            yield f"{path}.train_on: has no effect with `method: mean`, which learns nothing; remove it."
+        predicted = {
+            name: predicted_classes(config, config.models[name]) for name in section.of if name in config.models
+        }
+        if len(set(predicted.values())) > 1:
+            each = "; ".join(f"{name}: {', '.join(of) or 'signal, rest'}" for name, of in predicted.items())
+            yield f"{path}.of: the models predict different classes ({each}); fuse models of the same."
+
+
+CHECKS = (_signal, _trained, _names, _discriminants, _fusions)
 """Functions that yield problems as `path: what is wrong`."""
