@@ -30,13 +30,15 @@ from hepda.results.metrics import FusionEntry, FusionOfFold
 
 Floats = NDArray[np.float64]
 METHODS = ("mean", "isotonic", "logistic")
-FLOOR = 1e-6
-"""Probabilities are taken to be at least this, and at most 1 minus this: their logits are finite."""
+FLOOR = 2.0**-20
+"""Probabilities are taken to be at least this, and at most 1 minus this: their logits are finite. float32 has both."""
 _BIN, _MOST_BINS = 50, 200
 _GAP = 1e-5
 """The smallest distance of two points of a calibration curve: float32 resolves it."""
 _FLAT = 1e-4
 """Largest slope of the mean cross-entropy at which a fit has converged."""
+_LARGEST = 50.0
+"""Weights and constants above this are no result: only the prior stops a cross-entropy that falls without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,7 @@ def _stacking(logits: Floats, is_class: NDArray[np.bool_], weight: Floats) -> tu
         return (loss + 0.5 * float(step @ step)) / rows, (slope + step) / rows
 
     result = minimize(loss_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-7})
-    if not (np.isfinite(result.x).all() and np.abs(result.jac).max() < _FLAT):
+    if not (np.abs(result.x).max() < _LARGEST and np.abs(result.jac).max() < _FLAT):  # also if they are not numbers
         raise DataError(
             "the weights of the models have no best values on these events, whose negative weights are too many; take "
             "`method: mean`, or `negative_weights: absolute`"

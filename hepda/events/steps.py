@@ -119,11 +119,12 @@ def models_metrics(
     from hepda.events.results import to_json
     from hepda.events.training.fusion import described
 
-    entries = {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
-    fusions = [name for name in entries if spec.models[name].fused]
-    return entries | {
-        name: entries[name].model_copy(update={"fusion": described(spec.models[name], models)}) for name in fusions
-    }
+    entries: dict[str, Any] = {}
+    for name in numbers.models:
+        entries[name] = to_json.model_metrics(spec, numbers, name, training[name])
+        if spec.models[name].fused:
+            entries[name] = entries[name].to_json() | {"fusion": described(spec.models[name], models).to_json()}
+    return entries
 
 
 def figure_texts(data: FigureData) -> FigureTexts:

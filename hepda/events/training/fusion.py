@@ -26,7 +26,7 @@ MOST_EVENTS = 1_000_000
 
 def fusion_file(folder: Path, model: str, fold: int) -> Path:
     """Return the file of what a fusion learned for a fold; folder: of all models."""
-    return folder / model / f"fold{fold}.json"
+    return folder / model / f"fold{fold}-fusion.json"
 
 
 def fused_out_of_fold(
