@@ -202,6 +202,11 @@ def mean_of(models: Sequence[str], outputs: int = 1) -> Fusion:
     return Fusion("mean", tuple(models), outputs, (1.0 / len(models),) * len(models), (0.0,) * outputs)
 
 
+def fusion_file(folder: Path, model: str, fold: int) -> Path:
+    """Return the file of what a fusion learned for a fold; folder: of all models."""
+    return folder / model / f"fold{fold}-fusion.json"
+
+
 def entry_of(fusions: Sequence[Fusion], outputs: Sequence[str]) -> FusionEntry:
     """Return models.<model>.fusion of metrics.json.
 

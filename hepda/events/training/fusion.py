@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.adversarial.data.weights import class_weights, negative_weights
-from hepda.baselines.fusion import Fusion, entry_of, fitted
+from hepda.baselines.fusion import Fusion, entry_of, fitted, fusion_file
 from hepda.config import EventFusionConfig
 from hepda.errors import DataError, SourceError
 from hepda.events.dataset.splits import is_chosen
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 1_000_000
 """Events that a fusion is learned from at most; of more, as many are chosen by hash of their key."""
-
-
-def fusion_file(folder: Path, model: str, fold: int) -> Path:
-    """Return the file of what a fusion learned for a fold; folder: of all models."""
-    return folder / model / f"fold{fold}-fusion.json"
 
 
 def fused_out_of_fold(

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from hepda.baselines.fusion import fusion_file
 from hepda.config import BdtConfig, NetworkConfig
 from hepda.errors import HepdaError
 from hepda.events.specs import ModelSpec
-from hepda.events.training.fusion import fusion_file, read_fusion
+from hepda.events.training.fusion import read_fusion
 from hepda.runtime.run_directory import MODELS
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hepda.baselines.fusion import fusion_file
 from hepda.config import AnalysisConfig, validate
 from hepda.errors import ConfigError, SourceError
 from hepda.events.resolve import model_specs
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training import fusion
-from hepda.events.training.fusion import fused_out_of_fold, fusion_file, learned, read_fusion
+from hepda.events.training.fusion import fused_out_of_fold, learned, read_fusion
 from tests.factory import analysis, several_classes
 
 N = 4000
