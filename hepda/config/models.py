@@ -401,6 +401,21 @@ class FusionConfig(Section):
     learned for a fold, is learned on events of the other folds, each scored by trainings that did not see it."""
 
 
+def kind_of_model(value: Any) -> str:
+    """Return `fusion` or `network`, for kinds of data whose models are networks where they name no kind."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "fusion" if kind == "fusion" else "network"
+
+
+class MeanFusionConfig(FusionConfig):
+    """A fusion of networks that are all tested on the same rows: nothing is left of which it could learn."""
+
+    title: str | None = None
+    """Its name in tables; null: its key."""
+    method: Literal["mean"] = "mean"
+    """The mean of the logits, the only method here: there are no labelled rows that no training and no number uses."""
+
+
 class EventFusionConfig(FusionConfig):
     """A fusion of models of events."""
 
