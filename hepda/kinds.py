@@ -157,8 +157,8 @@ class KindOf(ABC, Generic[Metrics]):
         """Return all trainings; write their input into `work`."""
 
     @abstractmethod
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, NDArray[Any]]:
-        """Return the scores of each model from those of its trainings."""
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, NDArray[Any]]:
+        """Return the scores of each model from those of its trainings; `run` gets what fusions of models learn."""
 
     @abstractmethod
     def saved_scores(self, run: Path) -> dict[str, NDArray[Any]]:

@@ -110,7 +110,7 @@ class CoinsKind(KindOf[CoinsMetrics]):
         table, config = work / "table", self.config
         return [CoinJob(config.seed, model, 0, 0, table, run, work, device, config=config) for model in config.models]
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, NDArray[Any]]:
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, NDArray[Any]]:
         return {result.model: result.score for result in results}
 
     def saved_scores(self, run: Path) -> dict[str, NDArray[Any]]:

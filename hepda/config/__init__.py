@@ -15,6 +15,7 @@ from hepda.config.loading import find_config, json_schema, load_any, load_config
 from hepda.config.models import (
     BdtConfig,
     DomainConfig,
+    EventFusionConfig,
     ModelConfig,
     NetworkConfig,
     RatioConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "BiasConfig",
     "DomainConfig",
     "EvaluationConfig",
+    "EventFusionConfig",
     "ModelConfig",
     "NetworkConfig",
     "NormalisationConfig",

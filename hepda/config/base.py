@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import model_validator
 
 from hepda.config.models import TrainingConfig
-from hepda.config.problems import one_file
+from hepda.config.problems import fusions, one_file
 from hepda.config.section import Section
 
 
@@ -26,7 +26,7 @@ class BaseConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*self.problems(), *one_file(self.models)]
+        problems = [*self.problems(), *one_file(self.models), *fusions(self.models)]
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from hepda.adversarial.methods import METHODS
 from hepda.config.base import BaseConfig
 from hepda.config.events.model_checks import check_method, methods_of, too_large
-from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig, method_union
+from hepda.config.models import (
+    AdversaryConfig,
+    MeanFusionConfig,
+    Scorer,
+    TrainingConfig,
+    kind_of_model,
+    method_union,
+)
 from hepda.config.problems import given, unknown
 from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 
@@ -133,6 +140,17 @@ class ImageModelConfig(Section):
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
 
+class ImageFusionConfig(MeanFusionConfig):
+    """A fusion of models of images: of each seed, the mean of the logits of their classes."""
+
+
+ImageEntry = Annotated[
+    Annotated[ImageModelConfig, Tag("network")] | Annotated[ImageFusionConfig, Tag("fusion")],
+    Discriminator(kind_of_model),
+]
+"""A network, which need not name its kind, or a fusion."""
+
+
 class PublishedConfig(Section):
     """A published number, for the table of accuracies."""
 
@@ -183,7 +201,7 @@ class ImagesConfig(BaseConfig):
     """The images whose labels no adapted training uses."""
     pixels: PixelsConfig = PixelsConfig()
     """Common shape of all images."""
-    models: Annotated[dict[Name, ImageModelConfig], Field(min_length=1)]
+    models: Annotated[dict[Name, ImageEntry], Field(min_length=1)]
     """What is trained, by name."""
     training: ImageTrainingConfig = ImageTrainingConfig()
     """How networks are trained, unless a model has other values in its `training:`."""
@@ -198,6 +216,22 @@ class ImagesConfig(BaseConfig):
         """Yield the problems that involve several sections."""
         for check in (_sets, _models, _names):
             yield from check(self)
+
+    @property
+    def networks(self) -> dict[str, ImageModelConfig]:
+        """Return the models that are trained, by name: all but fusions."""
+        return {name: model for name, model in self.models.items() if isinstance(model, ImageModelConfig)}
+
+    @property
+    def fusions(self) -> dict[str, ImageFusionConfig]:
+        """Return the fusions by name."""
+        return {name: model for name, model in self.models.items() if isinstance(model, ImageFusionConfig)}
+
+    def adapts(self, model: str) -> bool:
+        """Return whether a model has a domain loss, or fuses one that has."""
+        section = self.models[model]
+        parts = [model] if isinstance(section, ImageModelConfig) else section.of
+        return any(self.networks[name].domain is not None for name in parts)
 
 
 def _sets(config: ImagesConfig) -> Iterator[str]:
@@ -214,7 +248,7 @@ def _sets(config: ImagesConfig) -> Iterator[str]:
 
 
 def _models(config: ImagesConfig) -> Iterator[str]:
-    for name, model in config.models.items():
+    for name, model in config.networks.items():
         path = f"models.{name}"
         if model.encoder != "small" and given(model, "batch_norm"):
             yield f"{path}.batch_norm: has an effect only on `encoder: small`; remove it."
@@ -242,6 +276,7 @@ def _names(config: ImagesConfig) -> Iterator[str]:
         "evaluation.published": [number.model for number in config.evaluation.published if number.model is not None],
     }
     for path, names in lists.items():
+        known = config.networks if path == "evaluation.embedding.models" else config.models
         for name in names:
-            if name not in config.models:
-                yield unknown(path, name, "model", config.models)
+            if name not in known:
+                yield unknown(path, name, "model with an embedding" if name in config.models else "model", known)

@@ -462,4 +462,52 @@ class BdtConfig(TreesConfig):
     """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal."""
 
 
-ModelConfig = Annotated[NetworkConfig | BdtConfig, Field(discriminator="kind")]
+class FusionConfig(Section):
+    """One score made of the scores of several models, after their trainings; it reads no features itself."""
+
+    kind: Literal["fusion"]
+    """The kind of model: the scores of other models, fused."""
+    of: Names
+    """The models of this analysis that are fused, two or more."""
+    method: Literal["mean", "isotonic", "logistic"] = "mean"
+    """`mean`: the mean of their logits; `isotonic`: each is calibrated by a rising curve, then the mean of the
+    probabilities; `logistic`: a weight for each model and a constant for each class, learned on the logits. What is
+    learned for a fold, is learned on events of the other folds, each scored by trainings that did not see it."""
+
+
+def kind_of_model(value: Any) -> str:
+    """Return `fusion` or `network`, for kinds of data whose models are networks where they name no kind."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "fusion" if kind == "fusion" else "network"
+
+
+class MeanFusionConfig(FusionConfig):
+    """A fusion of networks that are all tested on the same rows: nothing is left of which it could learn."""
+
+    title: str | None = None
+    """Its name in tables; null: its key."""
+    method: Literal["mean"] = "mean"
+    """The mean of the logits, the only method here: there are no labelled rows that no training and no number uses."""
+
+
+class EventFusionConfig(FusionConfig):
+    """A fusion of models of events."""
+
+    train_on: Names | None = None
+    """With the methods isotonic and logistic: the samples that it learns from; null: every sample with a class and
+    `use: train` of the nominal domain."""
+    score: Name | None = None
+    """The discriminant that is its score, with values from 0 to 1; null: the probability of signal."""
+
+    @property
+    def reweight(self) -> None:
+        """Return None: no weight of an event is changed."""
+        return None
+
+    @property
+    def regress(self) -> None:
+        """Return None: it predicts classes."""
+        return None
+
+
+ModelConfig = Annotated[NetworkConfig | BdtConfig | EventFusionConfig, Field(discriminator="kind")]

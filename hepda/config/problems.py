@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from hepda.config.section import Section
 from hepda.errors import nearest
@@ -50,6 +51,25 @@ def one_file(names: Iterable[str]) -> Iterator[str]:
                 f"models.{name}: differs from models.{twin} only by capital letters, and on many disks their files "
                 "would be the same; choose another name."
             )
+
+
+def fusions(models: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the problems of models of `kind: fusion` with what they fuse, in any kind of data."""
+    trained = [name for name, section in models.items() if section.kind != "fusion"]
+    for model, section in models.items():
+        if section.kind != "fusion":
+            continue
+        path = f"models.{model}.of"
+        yield from duplicates(path, section.of)
+        for name in dict.fromkeys(section.of):
+            if name == model:
+                yield f"{path}: names the fusion itself; take {name!r} out."
+            elif name not in models:
+                yield unknown(path, name, "model", trained)
+            elif name not in trained:
+                yield f"{path}: {name!r} is a fusion too; name the models that it fuses: {', '.join(models[name].of)}."
+        if len(set(section.of)) < 2:
+            yield f"{path}: has {len(section.of)} model, so there is nothing to fuse; name two or more."
 
 
 def duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hepda.adversarial.methods import METHODS
 from hepda.config.differences import value_at
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.events.model_checks import methods_of, without_effect
-from hepda.config.models import DomainConfig, NetworkConfig
+from hepda.config.models import DomainConfig, EventFusionConfig, NetworkConfig
 from hepda.config.yaml_text import parse
 from hepda.errors import ConfigError, nearest
 
@@ -127,7 +127,8 @@ def scanned_models(
 ) -> list[str]:
     """Return the models that a scan trains.
 
-    They are those named; or those whose keys are varied; or, with methods, those with a domain section; or all.
+    They are those named; or those whose keys are varied; or, with methods, those with a domain section; or all. A
+    fusion, which has no trainings, is none of them.
 
     Args:
         config: the analysis.
@@ -136,11 +137,17 @@ def scanned_models(
         methods: names of `--methods`.
 
     Raises:
-        ConfigError: a name is not that of a model, a model has no domain that methods could act on, or a model has a
-            varied key but is not scanned.
+        ConfigError: a name is not that of a model, a model is a fusion, a model has no domain that methods could act
+            on, or a model has a varied key but is not scanned.
 
     """
-    known = list(config.models)
+    known = [name for name, section in config.models.items() if section.kind != "fusion"]
+    for name in (*(named or ()), *(vary.model for vary in varied if vary.model is not None)):
+        if isinstance(section := config.models.get(name), EventFusionConfig):
+            raise ConfigError(
+                f"--models: {name!r} is a fusion, which has no trainings; scan the models that it fuses: "
+                f"{', '.join(section.of)}."
+            )
     for name in named or ():
         if name not in known:
             hint = nearest(name, known) or f" There are: {', '.join(known)}."

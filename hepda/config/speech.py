@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.model_checks import check_method, too_large
-from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
+from hepda.config.models import AdversaryConfig, MeanFusionConfig, Scorer, TrainingConfig, kind_of_model
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 
@@ -213,10 +213,26 @@ class SpeechModelConfig(Section):
     """Types of noise in training, drawn with the seed of the training; null: all that are seen."""
     voice: bool = True
     """Whether utterances are changed by the settings of `voice:`."""
+    frames: FramesConfig | None = None
+    """What this model reads of a frame where it differs from the analysis's `frames:`, `{cepstra: 13, deltas: 2}`;
+    window and hop are those of the analysis. null: nothing differs; after loading, the complete section."""
     domain: SpeechDomainConfig | None = None
     """What the encoder must not distinguish, or also learns; null: nothing, the network is a baseline."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+
+class SpeechFusionConfig(MeanFusionConfig):
+    """A fusion of models of speech: the word with the largest mean of the log likelihoods of the models' best paths, of
+    each training by itself.
+    """
+
+
+SpeechEntry = Annotated[
+    Annotated[SpeechModelConfig, Tag("network")] | Annotated[SpeechFusionConfig, Tag("fusion")],
+    Discriminator(kind_of_model),
+]
+"""A network, which need not name its kind, or a fusion."""
 
 
 class SpeechEvaluationConfig(Section):
@@ -261,7 +277,7 @@ class SpeechConfig(BaseConfig):
     """The hidden Markov models that determine the state of each frame."""
     voice: VoiceConfig = VoiceConfig()
     """How training utterances are changed."""
-    models: Annotated[dict[Name, SpeechModelConfig], Field(min_length=1)]
+    models: Annotated[dict[Name, SpeechEntry], Field(min_length=1)]
     """What is trained, by name."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
     """How networks are trained, unless a model has other values in its `training:`."""
@@ -277,6 +293,30 @@ class SpeechConfig(BaseConfig):
         """Yield the problems that involve several sections."""
         for check in (_data, _models, _evaluation):
             yield from check(self)
+
+    @model_validator(mode="after")
+    def _complete_frames(self) -> Self:
+        """Complete the `frames` of each model that has any: the section of the analysis, overridden by its keys."""
+        for name, model in self.networks.items():
+            if model.frames is not None:
+                update = {key: getattr(model.frames, key) for key in model.frames.model_fields_set}
+                self.models[name] = model.model_copy(update={"frames": self.frames.model_copy(update=update)})
+        return self
+
+    @property
+    def networks(self) -> dict[str, SpeechModelConfig]:
+        """Return the models that are trained, by name: all but fusions."""
+        return {name: model for name, model in self.models.items() if isinstance(model, SpeechModelConfig)}
+
+    @property
+    def fusions(self) -> dict[str, SpeechFusionConfig]:
+        """Return the fusions by name."""
+        return {name: model for name, model in self.models.items() if isinstance(model, SpeechFusionConfig)}
+
+    def for_model(self, model: str) -> SpeechConfig:
+        """Return the analysis with the frames that a model reads."""
+        frames = self.networks[model].frames
+        return self if frames is None else self.model_copy(update={"frames": frames})
 
     @property
     def baseline(self) -> str:
@@ -299,10 +339,17 @@ def _data(config: SpeechConfig) -> Iterator[str]:
 
 
 def _models(config: SpeechConfig) -> Iterator[str]:
-    for name, model in config.models.items():
+    for name in config.fusions:
+        if config.evaluation.grammar != "word":
+            yield f"models.{name}: a fusion compares single words; take `evaluation.grammar: word`, or leave it out."
+    for name, model in config.networks.items():
         path = f"models.{name}"
         yield from duplicates(f"{path}.train_on", model.train_on)
-        inputs = config.frames.bands * config.frames.context.steps
+        frames = model.frames or config.frames
+        for key in ("window", "hop"):
+            if getattr(frames, key) != getattr(config.frames, key):
+                yield f"{path}.frames.{key}: is that of the analysis, whose states belong to its frames; remove it."
+        inputs = frames.bands * frames.context.steps
         yield from too_large(f"{path}.layers", (inputs, *model.layers, model.features))
         if model.domain is not None:
             yield from _domain(f"{path}.domain", model, config)

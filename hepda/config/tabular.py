@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.model_checks import check_method, methods_of, too_large
-from hepda.config.models import AdversaryConfig, LayersConfig, TrainingConfig, TreesConfig
+from hepda.config.models import AdversaryConfig, FusionConfig, LayersConfig, TrainingConfig, TreesConfig
 from hepda.config.problems import duplicates
 from hepda.config.section import Columns, Fraction, Name, Section, Strings
 
@@ -82,7 +82,14 @@ class TableTreesConfig(TreesConfig):
     """How tables and figures call it; null: its key."""
 
 
-TableModelConfig = Annotated[TableNetworkConfig | TableTreesConfig, Field(discriminator="kind")]
+class TableFusionConfig(FusionConfig):
+    """A fusion of models of the table: one score made of theirs."""
+
+    title: str | None = None
+    """How tables and figures call it; null: its key."""
+
+
+TableModelConfig = Annotated[TableNetworkConfig | TableTreesConfig | TableFusionConfig, Field(discriminator="kind")]
 
 
 class TableEvaluationConfig(Section):
@@ -146,6 +153,8 @@ class TabularConfig(BaseConfig):
     def adapts(self, model: str) -> bool:
         """Return whether a model has a domain loss."""
         section = self.models[model]
+        if isinstance(section, TableFusionConfig):
+            return any(self.adapts(name) for name in section.of if name != model)
         if not isinstance(section, TableNetworkConfig) or section.domain is None:
             return False
         return section.domain.method_name != "none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepda.config import NetworkConfig
+from hepda.config import BdtConfig, EventFusionConfig
 from hepda.events.files.locations import expand, is_remote, size_of
 from hepda.events.files.opening import open_file, tree_of
 from hepda.events.specs import DatasetSpec, ModelSpec
@@ -51,7 +51,9 @@ def _model(dataset: DatasetSpec, spec: ModelSpec, entries: dict[str, int | None]
     share = (1 - 1 / spec.folds) * (1 - dataset.split.validation)
     trained = None if None in counted else sum(n or 0 for n in counted) * share
     section = spec.section
-    if not isinstance(section, NetworkConfig):
+    if isinstance(section, EventFusionConfig):
+        return PlannedModel(spec.name, section.kind, 0)
+    if isinstance(section, BdtConfig):
         rows = None if trained is None else trained * section.iterations
         return PlannedModel(spec.name, section.kind, spec.folds, rows)
     training, domain = section.training, spec.domain_loss

@@ -173,9 +173,9 @@ class EventsKind(KindOf[EventMetrics]):
                 write_table(varied, folder / VARIATIONS / name)
         return jobs_of(model_specs(self.config), folder, run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Return the score columns [n] of every model for every event."""
-        return combine(self.config, self.table, results)
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
+        """Return the score columns [n] of every model for every event, and write what fusions learn."""
+        return combine(self.config, self.table, results, run / run_directory.MODELS)
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """Return the saved score columns [n] of every model."""
@@ -235,7 +235,7 @@ class EventsKind(KindOf[EventMetrics]):
             **({"judged": shares} if shares else {}),
             "samples": steps.samples_metrics(self.config, self.loaded),
             **steps.processes_metrics(spec.domains),
-            "models": steps.models_metrics(spec, numbers, context.training),
+            "models": steps.models_metrics(spec, numbers, context.training, models),
             **run_metrics(spec, numbers, context.histories),
         }
         metrics = EventMetrics.from_json(run_directory.plain(content))
@@ -352,20 +352,32 @@ class EventsKind(KindOf[EventMetrics]):
         return [*([thinning.as_text(self._shares)] if self._shares else []), *steps.notes(self.config)]
 
 
-def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:
+def combine(
+    config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult], folder: Path | None = None
+) -> dict[str, Array]:
     """Return the score columns [n] of every model for every event: of its fold, averaged over members of an ensemble.
 
+    Args:
+        config: the analysis.
+        table: the events.
+        results: of all trainings.
+        folder: of all models, to which is written what fusions learn; None: nothing is written.
+
     Raises:
-        DataError: a discriminant is not a finite number for some events.
+        DataError: a discriminant is not a finite number for some events, or a fusion cannot be learned.
 
     """
     from hepda.events.resolve import model_specs
+    from hepda.events.training.fusion import fused_out_of_fold
     from hepda.events.training.probabilities import score_columns
     from hepda.runtime.jobs import out_of_fold
 
+    models = model_specs(config)
+    scores = {name: out_of_fold(results, name, table.fold) for name, model in models.items() if not model.fused}
+    scores |= {name: fused_out_of_fold(model, table, scores, folder) for name, model in models.items() if model.fused}
     columns: dict[str, Array] = {}
-    for name, model in model_specs(config).items():
-        columns |= score_columns(model, out_of_fold(results, name, table.fold))
+    for name, model in models.items():
+        columns |= score_columns(model, scores[name])
     return columns
 
 

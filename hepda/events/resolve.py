@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
+from hepda.config import AnalysisConfig, EventFusionConfig, ModelConfig, NetworkConfig
 from hepda.config.events.class_checks import labels_of
 from hepda.config.events.domain_checks import domain_classes
 from hepda.config.events.fit import FitConfig, output_names
@@ -146,6 +146,9 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
     section, samples = config.models[model], config.training_samples(model)
     domain = section.domain if isinstance(section, NetworkConfig) else None
     encoder = section.set_encoder if isinstance(section, NetworkConfig) else None
+    fused = tuple(model_spec(config, name) for name in section.of) if isinstance(section, EventFusionConfig) else ()
+    collections = dict.fromkeys(name for part in fused for name in part.collections)
+    collections |= {} if encoder is None else dict.fromkeys(encoder.collections)
     return ModelSpec(
         model,
         section,
@@ -160,7 +163,7 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         missing=config.missing,
         grouping=classes_of(config),
         discriminants=config.discriminants,
-        collections={name: config.collections[name] for name in encoder.collections} if encoder is not None else {},
+        collections={name: config.collections[name] for name in collections},
         categories=config.categories if encoder is None else {},
         event_labels=labels_of(section),
         points={
@@ -168,6 +171,7 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
             for name, point in config.working_points.items()
             if model in models_with(config, point)
         },
+        fused=fused,
     )
 
 
@@ -184,8 +188,11 @@ def _point_spec(config: AnalysisConfig, point: PointConfig) -> PointSpec:
 def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:
     """Return the domains that a model is adapted to, by its domain loss or its reweighting.
 
-    Variations of the source are no domains of the analysis.
+    Variations of the source are no domains of the analysis. A fusion is adapted to those that its models are.
     """
+    if isinstance(section, EventFusionConfig):
+        parts = [_adapted_to(config, config.models[name]) for name in section.of]
+        return tuple(dict.fromkeys(domain for part in parts for domain in part))
     domain = section.domain if isinstance(section, NetworkConfig) else None
     adapts = domain is not None and domain.method_name != "none"
     samples = domain.target_samples if domain is not None and adapts else ()

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import (
-    BdtConfig,
     DomainConfig,
+    EventFusionConfig,
     ModelConfig,
     NetworkConfig,
     NormalisationConfig,
@@ -118,7 +118,8 @@ class ModelSpec:
     of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one;
     collections: what a set encoder reads, empty for a model of flat features; categories: the values of categorical
     features by name, among the flat features that it reads; points: its working points by name; cuts: their thresholds
-    by name, of a run that was evaluated (`with_cuts`); event_labels: what it learns besides the classes.
+    by name, of a run that was evaluated (`with_cuts`); event_labels: what it learns besides the classes; fused: the
+    models of a fusion, empty for a trained model.
     """
 
     name: str
@@ -139,6 +140,7 @@ class ModelSpec:
     points: Mapping[str, PointSpec] = field(default_factory=dict)
     cuts: Mapping[str, Cut] = field(default_factory=dict)
     event_labels: tuple[str, ...] = ()
+    fused: tuple[ModelSpec, ...] = ()
 
     def category_columns(self, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
         """Return the values of categorical features by column, for features of these names."""
@@ -146,8 +148,9 @@ class ModelSpec:
 
     @property
     def is_adapted(self) -> bool:
-        """Return whether it has a domain loss or a reweighting."""
-        return self.domain_loss is not None or self.section.reweight is not None
+        """Return whether it has a domain loss or a reweighting, or fuses a model that has."""
+        own = self.domain_loss is not None or self.section.reweight is not None
+        return own or any(model.is_adapted for model in self.fused)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -159,6 +162,10 @@ class ModelSpec:
     @property
     def features(self) -> tuple[str, ...] | None:
         """Return the flat features that the model reads; None for all of the table."""
+        if self.fused:
+            parts = [model.features for model in self.fused]
+            listed = dict.fromkeys(name for part in parts for name in part or ())
+            return None if None in parts else tuple(listed)
         encoder = self.section.set_encoder if isinstance(self.section, NetworkConfig) else None
         return None if encoder is None else encoder.features
 
@@ -224,6 +231,8 @@ class ModelSpec:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the classes whose probabilities the model gives, signals first; empty for one score or a number."""
+        if isinstance(self.section, EventFusionConfig):  # all of its models predict the same
+            return self.fused[0].classes if self.fused else ()
         one = self.grouping.is_binary or self.section.classes == "binary" or self.predicts == "number"
         return () if one else self.grouping.names
 
@@ -287,8 +296,8 @@ class ModelSpec:
 
     @property
     def members(self) -> int:
-        """Return the number of networks that are averaged in a fold; trees are one."""
-        return 1 if isinstance(self.section, BdtConfig) else self.section.ensemble
+        """Return the number of networks that are averaged in a fold; trees are one, and so is a fusion."""
+        return self.section.ensemble if isinstance(self.section, NetworkConfig) else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,12 +114,19 @@ def numbers_of(evaluated: EvaluationInput, models: Path, processes: int, progres
     return evaluate(replace(evaluated, networks=networks), processes, progress)
 
 
-def models_metrics(spec: EvaluationSpec, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the `models` of metrics.json."""
+def models_metrics(
+    spec: EvaluationSpec, numbers: Numbers, training: Mapping[str, dict[str, Any]], models: Path
+) -> dict[str, Any]:
+    """Return the `models` of metrics.json; models: the folder of trained models, with what fusions have learned."""
     from hepda.events.results import to_json
+    from hepda.events.training.fusion import described
 
-    evaluated = (name for name in spec.models if name in numbers.models or name in numbers.regressions)
-    return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in evaluated}
+    entries: dict[str, Any] = {}
+    for name in (name for name in spec.models if name in numbers.models or name in numbers.regressions):
+        entries[name] = to_json.model_metrics(spec, numbers, name, training[name])
+        if spec.models[name].fused:
+            entries[name] = entries[name].to_json() | {"fusion": described(spec.models[name], models).to_json()}
+    return entries
 
 
 def figure_texts(data: FigureData) -> FigureTexts:

@@ -80,12 +80,20 @@ class ImagesKind(KindOf[ImageMetrics]):
         write_parts(self.loaded.parts, work / "table")
         return jobs_of(self.config, work / "table", run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Return the scores of each model, stacked over its trainings."""
-        return {
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
+        """Return the scores of each model, stacked over its trainings; those of a fusion are of each seed by itself."""
+        from hepda.baselines.fusion import mean_of
+        from hepda.images.training import most_probable
+
+        probability = {
             model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
-            for model in self.config.models
+            for model in self.config.networks
         }
+        for model, section in self.config.fusions.items():
+            fusion = mean_of(section.of, next(iter(probability.values())).shape[2])
+            members = zip(*(probability[name] for name in section.of), strict=True)
+            probability[model] = np.stack([fusion(parts) for parts in members])
+        return {model: most_probable(probability[model]) for model in self.config.models}
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """Read the scores of scores.parquet, in the form of `combine`."""
@@ -153,11 +161,11 @@ class ImagesKind(KindOf[ImageMetrics]):
         """Return the best adapted model against source only and the ceiling."""
         models = metrics.models
         accuracy = {name: model.accuracy["target"].value or 0.0 for name, model in models.items()}
-        adapted = [name for name in models if self.config.models[name].domain is not None]
+        adapted = [name for name in models if self.config.adapts(name)]
         sentences = [
             f"{models[name].title}: {accuracy[name]:.4f} on the target."
-            for name, section in self.config.models.items()
-            if section.domain is None
+            for name in self.config.models
+            if not self.config.adapts(name)
         ]
         if adapted:
             best = max(adapted, key=lambda name: accuracy[name])

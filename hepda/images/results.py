@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config.images import ImagesConfig
+from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.images.arrays import Images
 from hepda.images.training import load_network
 
@@ -114,17 +114,19 @@ def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, m
     above that of source only: a part of a gap that may be zero has no meaning.
     """
     section = config.models[model]
+    if not isinstance(section, ImageModelConfig):
+        return {"value": None, "why": "this is a fusion, of which no network is trained on the target"}
     if section.train_on != "source" or section.domain is None:
         return {"value": None, "why": "this model has no adaptation"}
     same = [
         name
-        for name, other in config.models.items()
+        for name, other in config.networks.items()
         if other.domain is None
         and (other.encoder, other.augment, other.normalise, other.width)
         == (section.encoder, section.augment, section.normalise, section.width)
     ]
-    source_only = next((name for name in same if config.models[name].train_on == "source"), None)
-    ceiling = next((name for name in config.models if config.models[name].train_on == "target"), None)
+    source_only = next((name for name in same if config.networks[name].train_on == "source"), None)
+    ceiling = next((name for name, other in config.networks.items() if other.train_on == "target"), None)
     if source_only is None or ceiling is None:
         return {
             "value": None,
@@ -145,14 +147,16 @@ def embedded_models(config: ImagesConfig) -> list[str]:
     named = list(config.evaluation.embedding.models)
     if named:
         return named
-    source_only = [name for name, model in config.models.items() if model.domain is None and model.train_on == "source"]
-    adapted = [name for name, model in config.models.items() if model.domain is not None]
-    return source_only[:1] + adapted[-1:] or list(config.models)[:1]
+    source_only = [
+        name for name, model in config.networks.items() if model.domain is None and model.train_on == "source"
+    ]
+    adapted = [name for name, model in config.networks.items() if model.domain is not None]
+    return source_only[:1] + adapted[-1:] or list(config.networks)[:1]
 
 
 def embedding(config: ImagesConfig, run: Path, model: str, tests: Mapping[str, Images]) -> Floats:
     """Return the features [n, d] of test images of both sides, source first, from the first training of a model."""
-    section, pixels = config.models[model], config.pixels
+    section, pixels = config.networks[model], config.pixels
     classes = len(tests["target"].classes)
     path = run / "models" / model / "fold0-member0.safetensors"
     network = load_network(path, section, pixels.channels, pixels.size, classes)

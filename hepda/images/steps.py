@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config.images import ImageModelConfig, ImagesConfig, ImageSetConfig
+from hepda.config.images import ImageFusionConfig, ImageModelConfig, ImagesConfig, ImageSetConfig
 from hepda.errors import DataError, SourceError
 from hepda.images import sets
 from hepda.images.arrays import Images
@@ -99,7 +99,7 @@ def samples_metrics(config: ImagesConfig, loaded: LoadedImages) -> dict[str, Any
 
 def protocol(config: ImagesConfig) -> dict[str, Any]:
     """Return how the numbers were obtained, as text and numbers."""
-    scorers = {m.training.scorer for m in config.models.values()}
+    scorers = {m.training.scorer for m in config.networks.values()}
     chosen = "last epoch" if scorers == {None} else f"by scorer {', '.join(sorted(s for s in scorers if s))}"
     return {
         "epoch": chosen,
@@ -116,18 +116,26 @@ def knowledge(section: ImageModelConfig) -> list[str]:
     return information + (["labels of the target"] if section.train_on != "source" else [])
 
 
+def _method(section: ImageModelConfig | ImageFusionConfig) -> str:
+    """Return how a model is trained, as text."""
+    if isinstance(section, ImageFusionConfig):
+        return f"mean of the logits of {' + '.join(section.of)}"
+    if section.domain is not None:
+        return section.domain.method_name
+    return "source only" if section.train_on == "source" else f"trained on {section.train_on}"
+
+
 def model_metrics(
     config: ImagesConfig, numbers: Mapping[str, ImageModelNumbers], model: str, training: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the entry of a model in metrics.json."""
     section, model_numbers = config.models[model], numbers[model]
+    parts = [section] if isinstance(section, ImageModelConfig) else [config.networks[name] for name in section.of]
     recall = np.diag(model_numbers.confusion) / np.maximum(model_numbers.confusion.sum(axis=1), 1)
     return {
         "title": section.title or model,
-        "method": "source only" if section.domain is None and section.train_on == "source" else (
-            f"trained on {section.train_on}" if section.domain is None else section.domain.method_name
-        ),
-        "knows": knowledge(section),
+        "method": _method(section),
+        "knows": list(dict.fromkeys(text for part in parts for text in knowledge(part))),
         "accuracy": {side: accuracy.as_metrics() for side, accuracy in model_numbers.accuracy.items()},
         "recall": {"target": [float(value) for value in recall]},
         "gap_closed": gap_closed(numbers, config, model),

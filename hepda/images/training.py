@@ -78,9 +78,9 @@ class ImageJob(TrainingJob):
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train the model and return its scores, a description of the training and its history.
 
-        The scores [n_s + n_t, 2] of the test images, source first, are the predicted class and its probability.
+        The scores [n_s + n_t, classes] of the test images, source first, are the probabilities of the classes.
         """
-        section = self.config.models[self.model]
+        section = self.config.networks[self.model]
         source, target = rows_of(section, self.table)
         network = build_network(section, self.config.pixels.channels, self.config.pixels.size, self.table, self.seed)
         trainer = trainer_of(section, self)
@@ -103,7 +103,7 @@ class ImageJob(TrainingJob):
         self.folder.mkdir(parents=True, exist_ok=True)
         network.save(self.folder / f"{self.stem}.safetensors")
         score = np.concatenate(
-            [predicted_classes(network, read_part(self.table, f"{side}_test"), side) for side in SIDES]
+            [network.predict(read_part(self.table, f"{side}_test").pixels, head="class", domain=side) for side in SIDES]
         )
         about = {
             **history.about(),
@@ -132,7 +132,7 @@ def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: st
     return [
         ImageJob(config.seed_for(model), model, 0, member, table, run, work, device, "plain", config=config)
         for member in range(config.seeds)
-        for model in config.models
+        for model in config.networks
     ]
 
 
@@ -254,9 +254,12 @@ def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
 
 def predicted_classes(network: Network, images: Stored, side: str) -> NDArray[np.float32]:
     """Return the class that a network predicts for each image, and its probability: [n, 2]."""
-    probability = network.predict(images.pixels, head="class", domain=side)
-    label = probability.argmax(axis=1)
-    return np.stack([label.astype(np.float32), probability.max(axis=1)], axis=1)
+    return most_probable(network.predict(images.pixels, head="class", domain=side))
+
+
+def most_probable(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the most probable class and its probability, [..., 2], of probabilities [..., classes]."""
+    return np.stack([probability.argmax(axis=-1).astype(np.float32), probability.max(axis=-1)], axis=-1)
 
 
 def record_target_accuracy(history: History, network: Network, images: Stored) -> None:

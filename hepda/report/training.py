@@ -1,11 +1,13 @@
-"""The table of the trainings, which every kind of data has."""
+"""The tables of the trainings and of what fusions of models have learned, which every kind of data has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from hepda.number_format import Cell, Quantity, Table
-from hepda.results.metrics import RunMetrics
+from hepda.results.metrics import FusionEntry, RunMetrics
 from hepda.results.record import Record
 
 TRAINING = {
@@ -21,6 +23,37 @@ TRAINING = {
 def training_table(metrics: RunMetrics) -> Table:
     """Return time, rate and epochs of the trainings of each model."""
     return numbers_table("Training", {name: model.training for name, model in metrics.models.items()}, TRAINING)
+
+
+_FUSION = (
+    "Weight: of the logit of a model in that of the fusion, in equal parts for the mean; of calibrated probabilities, "
+    "the share of each in the mean. Constant: added to the logit, by class. The spread is that between the fusions of "
+    "the folds, each learned from the events of the other folds by scores of trainings that did not see them."
+)
+
+
+def fusion_table(metrics: RunMetrics) -> Table:
+    """Return the weight of each model in each fusion, and the constants of the fusion."""
+    rows = []
+    for name, model in metrics.models.items():
+        if model.fusion is None:
+            continue
+        about = [Cell(name, name), Cell(model.fusion.method, model.fusion.method)]
+        rows += [[*about, Cell(of, of), weight.cell(digits=2)] for of, weight in _weights(model.fusion).items()]
+    return Table("Fusions", ["Fusion", "Method", "Part", "Weight"], rows, _FUSION)
+
+
+def _weights(fusion: FusionEntry) -> dict[str, Quantity]:
+    """Return weights by model and, if any was learned, constants by class; the error is the spread between folds."""
+    by_fold = {name: [float(fold.weights[name]) for fold in fusion.folds] for name in fusion.of}
+    constants = {f"constant, {name}": [float(fold.biases[name]) for fold in fusion.folds]
+                 for name in fusion.folds[0].biases}  # fmt: skip
+    if any(value for values in constants.values() for value in values):
+        by_fold |= constants
+    return {
+        name: Quantity(float(np.mean(values))).with_error(float(np.std(values, ddof=1)) if len(values) > 1 else None)
+        for name, values in by_fold.items()
+    }
 
 
 def numbers_table(

@@ -25,12 +25,35 @@ class ModelTraining(Record):
     trainings: int | None = None
 
 
+class FusionOfFold(Record):
+    """models.<model>.fusion.folds: what a fusion of models learned for the rows of one fold, from the others."""
+
+    events: int
+    """Events or rows that it learned from; 0 if it learns nothing."""
+    weights: Mapping[str, Number]
+    """Of each model, on its logit; of calibrated probabilities their shares in the mean."""
+    biases: Mapping[str, Number]
+    """The constant that is added to the logit, by class."""
+
+
+class FusionEntry(Record):
+    """models.<model>.fusion: how the scores of several models become one."""
+
+    method: str
+    """`mean`, `isotonic` or `logistic`."""
+    of: list[str]
+    """The models."""
+    folds: list[FusionOfFold]
+
+
 class ModelMetrics(Record):
     """models.<model>: the numbers of one model."""
 
     title: str | None = None
     """Name of the model in tables; None: its name in the analysis file."""
     training: ModelTraining | None = None
+    fusion: FusionEntry | None = None
+    """Only of a fusion of models."""
 
 
 class RunMetrics(Record):

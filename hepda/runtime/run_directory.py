@@ -316,7 +316,7 @@ def git_commit() -> str | None:
 
 def hepda_files(run: Path) -> list[str]:
     """Return the names of the files in `run` that hepda wrote, relative to it: of run, models and fit."""
-    patterns = (*FILES, PROFILE, f"{MODELS}/*/fold*-member*")
+    patterns = (*FILES, PROFILE, f"{MODELS}/*/fold*-member*", f"{MODELS}/*/fold*-fusion.json")
     paths = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
     return [path.relative_to(run).as_posix() for path in paths if path.is_file()]
 

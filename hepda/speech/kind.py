@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -79,8 +80,10 @@ class SpeechKind(KindOf[SpeechMetrics]):
         self._material = material.load(self.config)
         for fold in range(folds(self.config, self.material.corpus)):
             parts_of(self.config, self.material.corpus, fold)
-        for section in self.config.models.values():
+        for section in self.config.networks.values():
             subset(self.material, section.noises, self.config.seed)
+        if self.config.fusions and any(len(words) != 1 for words in self.material.corpus.words):
+            raise DataError("models: a fusion needs utterances of one word each, and some have more; leave it out.")
         return []
 
     def _lines(self) -> list[str]:
@@ -138,14 +141,21 @@ class SpeechKind(KindOf[SpeechMetrics]):
             write_alignment(states, table / f"alignment-fold{fold}.safetensors")
         return jobs_of(self.config, self.material, table, run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Return the scores [members, rows, 3] of each model: its trainings, fold after fold."""
-        scores = {}
-        for model in self.config.models:
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
+        """Return the scores [members, rows, 3] of each model: its trainings, fold after fold; of a fusion by member."""
+        from hepda.speech.results.numbers import fused
+
+        outputs = {}
+        for model in self.config.networks:
             of_model = sorted((r for r in results if r.model == model), key=lambda r: (r.member, r.fold))
             members = [[r.score for r in of_model if r.member == member] for member in range(self.config.seeds)]
-            scores[model] = np.stack([np.concatenate(parts) for parts in members])
-        return scores
+            outputs[model] = np.stack([np.concatenate(parts) for parts in members])
+        scores = {model: values[..., : len(_COLUMNS)] for model, values in outputs.items()}
+        spoken = np.array([words[0] for words in self.material.corpus.words])
+        for model, section in self.config.fusions.items():
+            of_words = [outputs[name][..., len(_COLUMNS) :] for name in section.of]
+            scores[model] = fused(of_words, spoken[self.table().utterance])
+        return {model: scores[model] for model in self.config.models}
 
     def table(self) -> TrialTable:
         """Return the table that describes each row of a score."""
@@ -204,6 +214,8 @@ class SpeechKind(KindOf[SpeechMetrics]):
         """Return the manifest entries of the trainings of a model."""
         from hepda.speech.results.numbers import TrainingLog
 
+        if model in self.config.fusions:  # it is tested in the noises that its first model was trained in
+            return replace(self.training_log(self.config.fusions[model].of[0], run), about=())
         trainings = run_directory.read_json(run / "manifest.json")["training"]
         about = {name: entry for name, entry in trainings.items() if name.rpartition("-fold")[0] == model}
         noises = tuple(tuple(about[f"{model}-fold0-member{member}"]["noises"]) for member in range(self.config.seeds))
@@ -219,7 +231,7 @@ class SpeechKind(KindOf[SpeechMetrics]):
             models[model] = {
                 "title": self.config.models[model].title or model, **numbers, "training": context.training[model],
             }  # fmt: skip
-        reversing = [m for m, s in self.config.models.items() if s.domain and (s.domain.alpha or 0.0) > 0.0]
+        reversing = [m for m, s in self.config.networks.items() if s.domain and (s.domain.alpha or 0.0) > 0.0]
         chosen = min(reversing, key=lambda m: models[m]["validation"]["value"]) if len(reversing) > 1 else None
         content = {
             **head(self.config),

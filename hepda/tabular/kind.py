@@ -22,6 +22,7 @@ from hepda.runtime.terminal import NumberTable, number_table
 if TYPE_CHECKING:
     from hepda.number_format import Table
     from hepda.report.drawing import FigureTexts
+    from hepda.results.metrics import FusionEntry
     from hepda.runtime.jobs import TrainingResult
     from hepda.tabular.results import TableModelNumbers
     from hepda.tabular.table import DataTable
@@ -88,11 +89,15 @@ class TabularKind(KindOf[TabularMetrics]):
         write_table(self.table, work / "table")
         return jobs_of(self.config, work / "table", run, work, device)
 
-    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Return the mean probabilities of the members of each model, in the order of the rows."""
+    def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
+        """Return the mean probabilities of the members of each model, in the order of the rows; and of fusions."""
         from hepda.runtime.jobs import out_of_fold
+        from hepda.tabular.training import fused_scores
 
-        return {model: out_of_fold(results, model, self.table.fold) for model in self.config.models}
+        trained = dict.fromkeys(result.model for result in results)
+        scores = {model: out_of_fold(results, model, self.table.fold) for model in trained}
+        scores |= fused_scores(self.config, self.table, scores, run / run_directory.MODELS)
+        return {model: scores[model] for model in self.config.models}
 
     def _columns(self, model: str) -> list[str]:
         """Return the columns of a model in scores.parquet."""
@@ -162,11 +167,20 @@ class TabularKind(KindOf[TabularMetrics]):
             "features": list(self.table.names),
             "samples": self._samples(),
             "models": {
-                model: model_metrics(self.config, model, numbers, context.training[model])
+                model: model_metrics(self.config, model, numbers, context.training[model], self._fusion(model, context))
                 for model, numbers in self._numbers.items()
             },
         }
         return TabularMetrics.from_json(run_directory.plain(content))
+
+    def _fusion(self, model: str, context: RunContext) -> FusionEntry | None:
+        """Return what a fusion has learned; None for a trained model."""
+        from hepda.baselines.fusion import Fusion, entry_of, fusion_file
+
+        if self.config.models[model].kind != "fusion":
+            return None
+        folds, folder = range(self.config.split.folds), context.run / run_directory.MODELS
+        return entry_of([Fusion.load(fusion_file(folder, model, fold)) for fold in folds], self.table.classes)
 
     def figures(self, scores: Mapping[str, Array], context: RunContext) -> FigureTexts:
         """Return the data of every figure."""

@@ -17,7 +17,7 @@ from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.differences.bias import BiasSettings, compare
 from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.results.evaluation import BiasResult, CalibrationCurve, Interval, ProbeResult, RocBand
-from hepda.results.metrics import ModelTraining
+from hepda.results.metrics import FusionEntry, ModelTraining
 from hepda.results.record import Measured
 from hepda.results.tabular import ScoreDifference, ScoreDistance, TabularModel
 from hepda.tabular.table import UNKNOWN, DataTable
@@ -260,7 +260,11 @@ def _embedding(
 
 
 def model_metrics(
-    config: TabularConfig, model: str, numbers: TableModelNumbers, training: Mapping[str, Any]
+    config: TabularConfig,
+    model: str,
+    numbers: TableModelNumbers,
+    training: Mapping[str, Any],
+    fusion: FusionEntry | None = None,
 ) -> TabularModel:
     """Return the entry of a model in metrics.json.
 
@@ -269,6 +273,7 @@ def model_metrics(
         model: name of the model.
         numbers: its results.
         training: facts about its trainings.
+        fusion: what it has learned, of a fusion.
 
     """
     known = {domain: quality for domain, quality in numbers.quality.items() if not isinstance(quality, str)}
@@ -290,6 +295,7 @@ def model_metrics(
             for d, by_input in numbers.probes.items()
         },
         training=ModelTraining.from_json(training),
+        **({} if fusion is None else {"fusion": fusion}),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.adversarial.data.weights import class_weights, negative_weights
-from hepda.config.tabular import TableNetworkConfig, TableTreesConfig, TabularConfig
+from hepda.baselines.fusion import fitted, fusion_file
+from hepda.config.tabular import TableFusionConfig, TableNetworkConfig, TableTreesConfig, TabularConfig
 from hepda.runtime.jobs import TrainingJob, TrainingOutput, TrainingPart
 from hepda.tabular.table import DataTable
 
@@ -59,14 +60,17 @@ class TableJob(TrainingJob):
         table = open_table(self.table)
         if isinstance(section, TableTreesConfig):
             return _train_trees(self, section, table)
+        if isinstance(section, TableFusionConfig):
+            raise TypeError(f"{self.model} is a fusion, which is not trained")
         return _train_network(self, section, table, progress)
 
 
 def jobs_of(config: TabularConfig, table: Path, run: Path, work: Path, device: str) -> list[TableJob]:
-    """Return all trainings, networks first because they take longest."""
+    """Return all trainings, networks first because they take longest; a fusion has none."""
     jobs = [
         TableJob(config.seed_for(model), model, fold, member, table, run, work, device, "plain", config=config)
         for model, section in config.models.items()
+        if not isinstance(section, TableFusionConfig)
         for fold in range(config.split.folds)
         for member in range(section.ensemble if isinstance(section, TableNetworkConfig) else 1)
     ]
@@ -77,6 +81,40 @@ def training_weights(config: TabularConfig, table: DataTable, rows: Mask) -> NDA
     """Return the weights of the class loss of source rows [n], 1 a row on average."""
     weight = negative_weights(table.weight[rows], config.negative_weights).weight
     return class_weights(table.label[rows], weight) if config.balance else weight * (len(weight) / weight.sum())
+
+
+def fused_scores(
+    config: TabularConfig, table: DataTable, scores: Mapping[str, NDArray[np.float32]], folder: Path
+) -> dict[str, NDArray[np.float32]]:
+    """Return the scores [n, classes] of fusions: for each fold by one that learned from source rows of the others.
+
+    Args:
+        config: the analysis.
+        table: the rows.
+        scores: of the trained models, out of fold.
+        folder: of all models, to which the fusion of each fold is written.
+
+    Raises:
+        DataError: a fusion cannot be learned from these rows.
+
+    """
+    results = {}
+    for model, section in config.models.items():
+        if not isinstance(section, TableFusionConfig):
+            continue
+        of_models = {name: scores[name] for name in section.of}
+        results[model] = np.full_like(scores[section.of[0]], np.nan)
+        for fold in range(config.split.folds):
+            rows = np.asarray(table.in_source & (table.fold != fold))
+            if section.method == "mean":
+                rows[:] = False
+            weight = training_weights(config, table, rows) if rows.any() else np.zeros(0)
+            known = {name: score[rows] for name, score in of_models.items()}
+            fusion = fitted(section.method, known, table.label[rows], weight)
+            fusion.save(fusion_file(folder, model, fold))
+            held = np.asarray(table.fold == fold)
+            results[model][held] = fusion([score[held] for score in of_models.values()])
+    return results
 
 
 def rows_of(config: TabularConfig, table: DataTable, rows: Mask) -> DomainRows:

@@ -66,7 +66,8 @@ def _models_alone(config: AnyConfig) -> PlannedRun:
     models = []
     for name, section in config.models.items():
         training = getattr(section, "training", None)
-        models.append(PlannedModel(name, section.kind, count, epochs=getattr(training, "epochs", None)))
+        trainings = 0 if section.kind == "fusion" else count
+        models.append(PlannedModel(name, section.kind, trainings, epochs=getattr(training, "epochs", None)))
     return PlannedRun([], models)
 
 
@@ -74,6 +75,9 @@ def _trainings(planned: PlannedRun, rates: Mapping[str, float], measured_by: str
     """Return a line for each model, and the time of all as far as it can be estimated."""
     lines, total, unknown = [], 0.0, []
     for model in planned.models:
+        if not model.trainings:
+            lines.append(f"  {model.name} ({model.kind}): no training, its scores are made of those of other models")
+            continue
         rate = rates.get(model.name) or _measured(model)
         seconds = None if rate is None or model.rows is None else model.trainings * model.rows / rate
         epochs = f" of at most {model.epochs} epochs" if model.epochs else ""

@@ -163,7 +163,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         at_once = _at_once(config, request.device, kind.parallel_trainings(processes))
         results = run_jobs(jobs, at_once, progress.step, cluster)
         release_cluster(cluster)
-        scores = kind.combine(results)
+        scores = kind.combine(results, new)
         for line in training_warnings({result.name: result.about for result in results}):
             log.warning(line)
     _write_trainings(new, config, kind, results, scores)

@@ -33,6 +33,8 @@ def training_metrics(config: AnyConfig, record: Record) -> dict[str, dict[str, A
 
 
 def _of_model(trainings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if not trainings:  # a fusion of models
+        return {"trainings": 0}
     seconds = sum(entry["seconds"] for entry in trainings)
     rows = sum(entry["seconds"] * entry["rows_per_second"] for entry in trainings)
     # runs of earlier versions, and resumed trainings that one of these began, do not have it

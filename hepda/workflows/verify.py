@@ -111,4 +111,6 @@ def _group(name: str) -> str:
 
 def _checked(names: list[str], models: dict[str, str]) -> str:
     compared = [name for name in names if models.get(name) == ""]
-    return f"{len(compared)} trainings as in config.yaml" if compared else ""
+    fusions = sum(name.endswith("-fusion.json") for name in compared)
+    counts = {"trainings": len(compared) - fusions, "fusions": fusions}
+    return ", ".join(f"{count} {what} as in config.yaml" for what, count in counts.items() if count)

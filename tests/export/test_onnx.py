@@ -55,6 +55,10 @@ MODELS: dict[str, Any] = {
     "attention": {"kind": "network", "classes": "binary", "activation": "gelu", "encoder": {
         "kind": "transformer", "collections": ["jets", "lepton"], "width": 8, "layers": 2, "heads": 2,
         "pairwise": True, "features": ["ht", "m_bb"]}},
+    "both": {"kind": "fusion", "of": ["deep", "trees", "network"], "score": "d"},
+    "stack": {"kind": "fusion", "of": ["pair", "attention"], "method": "logistic"},
+    "rise": {"kind": "fusion", "of": ["trees", "xgb"], "method": "isotonic"},
+    "rise_pair": {"kind": "fusion", "of": ["pair", "flat"], "method": "isotonic"},
 }  # fmt: skip
 
 
@@ -88,7 +92,7 @@ def test_a_file_has_the_scores_of_the_trained_models(run: Path, model: str) -> N
     exported = exported_model(model_specs(config)[model], dataset_spec(config), run)
     events = drawn_events(exported, 400, seed=7)
     found = outputs_of((folder_of(run) / f"{model}.onnx").read_bytes(), events.inputs)
-    for name, values in expected_outputs(exported, events).items():
+    for name, values in expected_outputs(exported, events, found).items():
         assert np.abs(found[name] - values).max() < 1e-5, name
     assert len(set(np.round(found["score"].tolist(), 6))) > 3
     total = found["by_fold"].sum(axis=2)
@@ -109,6 +113,21 @@ def test_a_file_says_what_it_reads(run: Path) -> None:
     assert about["model"] == "attention" and about["hepda"] and about["opset"]
     outputs = {part.name for part in onnxruntime.InferenceSession(folder_of(run) / "network.onnx").get_outputs()}
     assert {"score", "p_ttH", "d", "average_score", "average_p_busy", "fold", "by_fold"} <= outputs
+
+
+def test_a_file_of_a_fusion_has_the_predictions_of_its_models(run: Path) -> None:
+    """Those of the files of the models, for the same events."""
+    config = load_config(run / "config.yaml")
+    dataset, specs = dataset_spec(config), model_specs(config)
+    events = drawn_events(exported_model(specs["both"], dataset, run), 50, seed=3)
+    found = outputs_of((folder_of(run) / "both.onnx").read_bytes(), events.inputs)
+    for name in MODELS["both"]["of"]:
+        session = onnxruntime.InferenceSession(folder_of(run) / f"{name}.onnx")
+        inputs = {part.name: events.inputs[part.name] for part in session.get_inputs()}
+        np.testing.assert_allclose(found[f"by_fold_{name}"], session.run(["by_fold"], inputs)[0], atol=1e-6)
+    logits = np.mean([np.log(np.clip(found[f"by_fold_{n}"], 2.0**-20, 1)) for n in MODELS["both"]["of"]], axis=0)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(found["by_fold"], expected, atol=1e-5)
 
 
 def test_apply_gives_the_same_friends(run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hepda.config.models import ModelConfig
+from hepda.config.models import EventFusionConfig, ModelConfig
 from hepda.config.problems import duplicates, unknown
 from hepda.errors import nearest
 
@@ -19,6 +19,10 @@ _RESERVED = ("all", "data", "source", "target", "both", "adversary")
 def predicted_classes(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:
     """Return the classes whose probabilities a model gives; empty for a model of one score."""
     names = config.class_names
+    if isinstance(section, EventFusionConfig):  # as the first of its models; the checks compare the others with it
+        fused = [config.models[name] for name in section.of if name in config.models]
+        first = next((model for model in fused if not isinstance(model, EventFusionConfig)), None)
+        return () if first is None else predicted_classes(config, first)
     return names if len(names) > 2 and section.classes == "all" and section.regress is None else ()
 
 
@@ -150,5 +154,24 @@ def labels_of(section: ModelConfig) -> tuple[str, ...]:
     return names
 
 
-CHECKS = (_signal, _trained, _names, _discriminants, _labels)
+def _fusions(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for fusions of models that predict different things, and for keys without effect."""
+    for model, section in config.models.items():
+        if not isinstance(section, EventFusionConfig):
+            continue
+        path = f"models.{model}"
+        if section.method == "mean" and section.train_on is not None:
+            yield f"{path}.train_on: has no effect with `method: mean`, which learns nothing; remove it."
+        predicted = {
+            name: predicted_classes(config, config.models[name]) for name in section.of if name in config.models
+        }
+        for name in section.of:
+            if name in config.models and (config.models[name].regress is not None or labels_of(config.models[name])):
+                yield f"{path}.of: {name!r} predicts a number, or labels as well; only scores of classes are fused."
+        if len(set(predicted.values())) > 1:
+            each = "; ".join(f"{name}: {', '.join(of) or 'signal, rest'}" for name, of in predicted.items())
+            yield f"{path}.of: the models predict different classes ({each}); fuse models of the same."
+
+
+CHECKS = (_signal, _trained, _names, _discriminants, _labels, _fusions)
 """Functions that yield problems as `path: what is wrong`."""

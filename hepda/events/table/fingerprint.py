@@ -52,7 +52,9 @@ def table_identity(spec: DatasetSpec) -> str:
     identity["samples"] = {name: _plain(sample, _SAMPLE_FREE) for name, sample in spec.samples.items()}
     if spec.variations:  # systematics that domain losses use
         identity["variations"] = {v.name: _plain(spec.section_of(v)) for v in spec.variations}
-    identity["models"] = {name: _model_identity(model.section) for name, model in spec.models.items()}
+    identity["models"] = {
+        name: _model_identity(model.section) for name, model in spec.models.items() if not model.fused
+    }
     identity["regions"] = spec.region_columns
     identity["documents"] = document_hashes(identity)
     return name_of(identity)

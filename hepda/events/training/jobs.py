@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import BdtConfig, ModelConfig, NetworkConfig, RatioConfig
+from hepda.config import BdtConfig, EventFusionConfig, ModelConfig, NetworkConfig, RatioConfig
 from hepda.errors import ConfigError, MissingExtraError
 from hepda.events.specs import ModelSpec
 from hepda.runtime import jobs
@@ -55,16 +55,17 @@ class EventJob(jobs.TrainingJob):
 
 
 def jobs_of(models: Mapping[str, ModelSpec], table: Path, run: Path, work: Path, device: str) -> list[EventJob]:
-    """Return all trainings of the models, the longest kind first."""
+    """Return all trainings of the models, the longest kind first; a fusion has none."""
     networks = any(isinstance(model.section, NetworkConfig) for model in models.values())
     kernels = _kernels(device) if networks else "auto"
     trainings = [
         EventJob(model.seed, name, fold, member, table, run, work, device, kernels, spec=model)
         for name, model in models.items()
+        if not model.fused
         for fold in range(model.folds)
         for member in range(model.members)
     ]
-    return sorted(trainings, key=lambda job: -_cost(job.spec.section))
+    return sorted(trainings, key=lambda job: -_cost(job.spec))
 
 
 def check_extras(models: Mapping[str, ModelConfig]) -> None:
@@ -104,6 +105,8 @@ def memory_of_trainings(models: Mapping[str, ModelSpec], table: FeatureTable) ->
     needs = {}
     for name, model in models.items():
         section, trained = model.section, rows * (model.folds - 1) // model.folds
+        if isinstance(section, EventFusionConfig):
+            continue
         if isinstance(section, BdtConfig):
             most = min(trained, section.events or trained)
             needs[name] = rows * _PER_EVENT + most * _per_row(columns)
@@ -113,7 +116,7 @@ def memory_of_trainings(models: Mapping[str, ModelSpec], table: FeatureTable) ->
     return needs
 
 
-def _ratios_of(section: NetworkConfig | BdtConfig) -> list[RatioConfig]:
+def _ratios_of(section: ModelConfig) -> list[RatioConfig]:
     domain = section.domain if isinstance(section, NetworkConfig) else None
     return [ratio for ratio in (section.reweight, None if domain is None else domain.reweight) if ratio is not None]
 
@@ -153,7 +156,7 @@ def check_memory(models: Mapping[str, ModelSpec], table: FeatureTable, resources
     return resources.fitting_processes(processes, max(needs.values()))
 
 
-def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable, resources: Resources) -> str:
+def _way_out(section: ModelConfig, model: str, table: FeatureTable, resources: Resources) -> str:
     """Return how a model that is too large could be trained nevertheless."""
     if _ratios_of(section):
         return ", take its reweighting out"
@@ -171,8 +174,9 @@ def _kernels(device: str) -> str:
     return TrainSettings(device=device).with_kernels().kernels
 
 
-def _cost(section: NetworkConfig | BdtConfig) -> int:
-    if isinstance(section, BdtConfig):
+def _cost(model: ModelSpec) -> int:
+    section = model.section
+    if not isinstance(section, NetworkConfig):
         return 0
     return section.training.epochs * (2 if section.domain is not None else 1)
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hepda.config import DomainConfig, NetworkConfig
+from hepda.config import DomainConfig, EventFusionConfig, NetworkConfig
 from hepda.events.specs import ModelSpec
 
+FUSIONS = {
+    "mean": "mean of the logits",
+    "isotonic": "mean of the calibrated probabilities",
+    "logistic": "logistic stacking",
+}
+"""What a fusion is, by its method."""
 READS = {"features": "features", "score": "score", "features*score": "features × score"}
 
 
@@ -31,6 +37,7 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
         if section.parameter is not None:
             values = ", ".join(f"{domain} {value:g}" for domain, value in section.parameter.items())
             adaptation.append(f"reads its domain ({values}), scored at 0")
+    adaptation += [f"of {part.name}" for part in model.fused if part.is_adapted]
     if section.reweight is not None:
         adaptation.append(f"{' + '.join(section.reweight.source)} weighted as {' + '.join(section.reweight.target)}")
     return setup | {"adaptation": "; ".join(adaptation)}
@@ -39,7 +46,10 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
 def _kind(model: ModelSpec) -> str:
     """Return the layers or the library, and the classes and the score of a model of several classes."""
     section = model.section
-    words = [_network(section) if isinstance(section, NetworkConfig) else f"trees, {section.library}"]
+    if isinstance(section, EventFusionConfig):
+        words = [f"{FUSIONS[section.method]} of {' + '.join(section.of)}"]
+    else:
+        words = [_network(section) if isinstance(section, NetworkConfig) else f"trees, {section.library}"]
     words += [f"{len(model.classes)} classes"] if model.classes else []
     words += [f"predicts {model.regression.axis()}, {model.regression.loss} loss"] if model.predicts == "number" else []
     words += [f"labels {', '.join(model.event_labels)}"] if model.event_labels else []

@@ -41,15 +41,32 @@ def score_table(
         DataError: a discriminant is not a finite number for some events.
 
     """
+    predicted: dict[str, Scores] = {}
     scores: dict[str, Scores] = {}
     for model in models:
-        score = np.zeros((len(table), *model.predictions), dtype=np.float64)
-        for fold in range(model.folds):
-            rows = np.asarray(table.fold == fold)
-            if rows.any():
-                score[rows] = fold_score(model, folder, table, fold, rows=rows, value=value)
-        scores |= score_columns(model, score.astype(np.float32))
+        for part in (*model.fused, model):
+            if part.name not in predicted:
+                predicted[part.name] = _predicted(part, folder, table, value, predicted)
+        scores |= score_columns(model, predicted[model.name])
     return scores
+
+
+def _predicted(
+    model: ModelSpec, folder: Path, table: FeatureTable, value: float | None, known: Mapping[str, Scores]
+) -> Scores:
+    """Return what a model predicts out of fold, [n] or [n, classes]; known: the same of the models of a fusion."""
+    from hepda.events.training.fusion import read_fusion
+
+    score = np.zeros((len(table), *model.predictions), dtype=np.float32)
+    for fold in range(model.folds):
+        rows = np.asarray(table.fold == fold)
+        if not rows.any():
+            continue
+        if model.fused:
+            score[rows] = read_fusion(model, folder, fold)([known[part.name][rows] for part in model.fused])
+        else:
+            score[rows] = fold_score(model, folder, table, fold, rows=rows, value=value)
+    return score
 
 
 def rescore(
@@ -87,7 +104,7 @@ def fold_score(
     value: float | None = None,
     member: int | None = None,
 ) -> NDArray[Any]:
-    """Return the mean prediction over the members of an ensemble, or that of one member.
+    """Return the mean prediction over the members of an ensemble, or that of one member; or the fusion of models.
 
     It is P(signal) [n], or the probabilities of the classes [n, classes] of a model of several classes, or the number
     [n] that the model predicts, in its units.
@@ -106,8 +123,12 @@ def fold_score(
         ConfigError: a model reads other features than the table has.
 
     """
+    from hepda.events.training.fusion import read_fusion
     from hepda.events.training.tensors import model_features
 
+    if model.fused:
+        parts = [fold_score(part, folder, table, fold, rows=rows, value=value) for part in model.fused]
+        return read_fusion(model, folder, fold)(parts)
     features = model_features(model, table, value, rows)
     parts = []
     for number in range(model.members) if member is None else (member,):

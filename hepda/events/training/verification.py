@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from hepda.baselines.fusion import fusion_file
 from hepda.config import BdtConfig, NetworkConfig
 from hepda.errors import HepdaError
 from hepda.events.specs import ModelSpec
+from hepda.events.training.fusion import read_fusion
 from hepda.runtime.run_directory import MODELS
 
 
@@ -22,12 +24,20 @@ def check_models(models: Mapping[str, ModelSpec], features: Sequence[str], run: 
 
     Returns:
         By path within the run, what is wrong with the file of a training: it is missing, cannot be read, reads other
-        inputs, predicts other classes, has parameters of other shapes, or some that are not finite; "" for nothing.
+        inputs, predicts other classes, has parameters of other shapes, or some that are not finite; or with that of a
+        fusion: it is missing, damaged or of other models; "" for nothing.
 
     """
     found: dict[str, str] = {}
     for model in models.values():
-        for fold in range(model.folds):
+        for fold in range(model.folds if model.fused else 0):
+            name = f"{MODELS}/{model.name}/{fusion_file(run / MODELS, model.name, fold).name}"
+            try:
+                read_fusion(model, run / MODELS, fold)
+                found[name] = ""
+            except HepdaError as error:
+                found[name] = str(error)
+        for fold in range(0 if model.fused else model.folds):
             for member in range(model.members):
                 stem = f"fold{fold}-member{member}"
                 trees = isinstance(model.section, BdtConfig)

@@ -16,10 +16,11 @@ from hepda.baselines import bdt
 from hepda.config import BdtConfig
 from hepda.errors import ConfigError
 from hepda.events.dataset.splits import event_key, fold_of
+from hepda.events.training.fusion import read_fusion
 from hepda.events.training.objects import layout_of
 from hepda.events.training.probabilities import score_columns
 from hepda.events.training.scoring import network_output
-from hepda.export.onnx.model import AVERAGE, ExportedModel
+from hepda.export.onnx.model import AVERAGE, ExportedModel, by_fold_of
 from hepda.export.onnx.session import open_session
 
 TOLERANCE = 1e-5
@@ -34,18 +35,31 @@ class DrawnEvents:
 
     Attributes:
         inputs: of the file, by name.
-        rows: what the trainings read [n, f].
+        flat: the flat features [n] by name, missing ones replaced.
+        objects: the columns of each collection [n, 1 + size * features] by name.
         key: the parts of the key [n].
 
     """
 
     inputs: Mapping[str, NDArray[Any]]
-    rows: Floats
+    flat: Mapping[str, Floats]
+    objects: Mapping[str, Floats]
     key: list[NDArray[np.int64]]
+
+    def rows(self, exported: ExportedModel) -> Floats:
+        """Return what the trainings of a model read [n, f]."""
+        parts = [self.objects[name] for name in exported.spec.collections]
+        parts += [self.flat[name][:, None] for name in exported.features]
+        if exported.spec.parameter is not None:
+            parts.append(np.zeros((len(self.key[0]), 1), dtype=np.float32))
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def check(exported: ExportedModel, content: bytes, seed: int = 1) -> float:
     """Compare a file with the trainings on random, extreme and missing features.
+
+    Of a fusion, the predictions of its models are compared with their trainings, and the fusion with that of these
+    predictions: where one model is certain of signal and another one of background, the last digit decides.
 
     Args:
         exported: the model.
@@ -61,7 +75,8 @@ def check(exported: ExportedModel, content: bytes, seed: int = 1) -> float:
 
     """
     events = drawn_events(exported, _ROWS, seed)
-    found, expected = outputs_of(content, events.inputs), expected_outputs(exported, events)
+    found = outputs_of(content, events.inputs)
+    expected = expected_outputs(exported, events, found)
     largest, unit = 0.0, _sizes(exported, events.rows)
     for name, values in expected.items():
         difference = np.abs(found[name].astype(np.float64) - values)
@@ -95,8 +110,12 @@ def drawn_events(exported: ExportedModel, events: int, seed: int) -> DrawnEvents
     inputs |= {name: np.ascontiguousarray(gaps[:, i]) for i, name in enumerate(exported.features)}
     inputs |= dict(zip(exported.key_inputs, key, strict=True))
     known = np.where(missing, np.float32(exported.spec.missing), features)
-    parts = [np.concatenate([c[:, None], v.reshape(events, -1)], axis=1) for c, v in objects.values()]
-    return DrawnEvents(inputs, np.concatenate([*parts, known], axis=1, dtype=np.float32), key)
+    flat = {name: known[:, number] for number, name in enumerate(exported.features)}
+    parts = {
+        name: np.concatenate([count[:, None], values.reshape(events, -1)], axis=1, dtype=np.float32)
+        for name, (count, values) in objects.items()
+    }
+    return DrawnEvents(inputs, flat, parts, key)
 
 
 def _drawn_objects(collection: Collection, events: int, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
@@ -126,13 +145,28 @@ def outputs_of(content: bytes, inputs: Mapping[str, NDArray[Any]]) -> Mapping[st
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def expected_outputs(exported: ExportedModel, events: DrawnEvents) -> dict[str, NDArray[np.float64]]:
-    """Return the outputs [n] by the trainings themselves."""
+def expected_outputs(
+    exported: ExportedModel, events: DrawnEvents, found: Mapping[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the outputs by the trainings themselves; of a fusion, by the predictions of its models in `found`."""
     spec = exported.spec
-    by_fold = np.stack([_prediction(exported, events.rows, fold) for fold in range(spec.folds)])
+    outputs: dict[str, NDArray[np.float64]] = {}
+    by_fold: list[NDArray[np.float64]] = []
+    of_models = {by_fold_of(model.spec.name): model for model in exported.trained}
+    for fold in range(spec.folds):
+        if spec.fused:
+            parts = [np.asarray(found[name], dtype=np.float32)[:, fold] for name in of_models]
+            prediction = read_fusion(spec, exported.folder.parent, fold)(parts)
+            by_fold.append((prediction if spec.classes else prediction[:, 0]).astype(np.float64))
+        else:
+            by_fold.append(_prediction(exported, events.rows(exported), fold))
+    for name, model in of_models.items() if spec.fused else ():
+        predicted = [_prediction(model, events.rows(model), fold) for fold in range(spec.folds)]
+        outputs[name] = np.stack(predicted, axis=1).reshape(found[name].shape)
     fold = fold_of(event_key(*events.key), spec.folds)
-    outputs: dict[str, NDArray[np.float64]] = {"fold": fold.astype(np.float64)}
-    for prefix, scores in (("", by_fold[fold, np.arange(len(fold))]), (AVERAGE, by_fold.mean(axis=0))):
+    outputs["fold"] = fold.astype(np.float64)
+    stacked = np.stack(by_fold)
+    for prefix, scores in (("", stacked[fold, np.arange(len(fold))]), (AVERAGE, stacked.mean(axis=0))):
         columns = score_columns(spec, scores.astype(np.float32))
         for name, values in zip(exported.outputs, columns.values(), strict=True):
             outputs[prefix + name] = values.astype(np.float64)
@@ -163,8 +197,6 @@ def _sizes(exported: ExportedModel, rows: Floats) -> NDArray[np.float64]:
 def _prediction(exported: ExportedModel, features: Floats, fold: int) -> NDArray[np.float64]:
     """Return the mean over the members of a fold."""
     spec, parts = exported.spec, []
-    if spec.parameter is not None:
-        features = np.concatenate([features, np.zeros((len(features), 1), dtype=np.float32)], axis=1)
     for member in range(spec.members):
         stem = f"fold{fold}-member{member}"
         if isinstance(spec.section, BdtConfig):

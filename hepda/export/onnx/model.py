@@ -6,14 +6,15 @@ number of objects of each, int64 [n]. An event that a training saw belongs to a 
 scored by the trainings that did not see it. The outputs `score`, `p_<class>` and the discriminants are those, or
 `prediction`, in the units of its target, of a model that predicts a number;
 `average_...` are the averages over all folds, for events that no training saw; `by_fold` has the predictions of every
-fold. A runtime computes only the outputs that it is asked for.
+fold. A file of a fusion holds all models that it fuses, whose predictions are `by_fold_<model>`. A runtime computes
+only the outputs that it is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,10 +28,12 @@ from hepda.baselines.forest import forest_of
 from hepda.config import BdtConfig
 from hepda.errors import ConfigError
 from hepda.events.specs import DatasetSpec, ModelSpec
+from hepda.events.training.fusion import read_fusion
 from hepda.events.training.objects import layout_of
 from hepda.events.training.scoring import head_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
+from hepda.export.onnx.fusions import fused
 from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, OnnxGraph
 from hepda.export.onnx.networks import network
 from hepda.export.onnx.sets import Events, events
@@ -74,6 +77,21 @@ class ExportedModel:
         further = [column.removeprefix(f"{self.spec.name}.") for column in self.spec.columns[1:]]
         return (self.spec.branch, *further)
 
+    @property
+    def trained(self) -> tuple[ExportedModel, ...]:
+        """Return the trained models: those that a fusion fuses, or the model itself."""
+        if not self.spec.fused:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                spec=spec,
+                folder=self.folder.parent / spec.name,
+                features=self.features if spec.features is None else spec.features,
+            )
+            for spec in self.spec.fused
+        )
+
 
 def exported_model(spec: ModelSpec, dataset: DatasetSpec, run: Path) -> ExportedModel:
     """Return a model of a run directory; `dataset` has the features of the table and the key of an event."""
@@ -94,32 +112,63 @@ def onnx_model(exported: ExportedModel) -> onnx.ModelProto:
     spec, graph = exported.spec, OnnxGraph()
     inputs = _inputs(graph, exported)
     keys = [graph.input(name, INTEGER) for name in exported.key_inputs]
-    by_fold = [
-        graph.mean([_training(graph, inputs, exported, number, member) for member in range(spec.members)])
+    of_model = {
+        model.spec.name: [
+            graph.mean([_training(graph, events, model, number, member) for member in range(model.spec.members)])
+            for number in range(spec.folds)
+        ]
+        for model, events in zip(exported.trained, inputs, strict=True)
+    }
+    by_fold = of_model[spec.name] if not spec.fused else [
+        fused(graph, read_fusion(spec, exported.folder.parent, number), [parts[number] for parts in of_model.values()])
         for number in range(spec.folds)
-    ]
+    ]  # fmt: skip
     of_fold = fold(graph, keys, spec.folds)
-    stacked = graph.concatenated([graph.add("Unsqueeze", part, graph.constant([1])) for part in by_fold])
+    stacked = _stacked(graph, by_fold)
     for prefix, probability in (("", _selected(graph, stacked, of_fold, spec.folds)), (AVERAGE, graph.mean(by_fold))):
         for name, value in _columns(graph, exported, probability).items():
             graph.output(value, prefix + name, FLOAT)
     graph.output(of_fold, "fold", INTEGER)
     graph.output(stacked, BY_FOLD, FLOAT, spec.folds, *(spec.predictions or (1,)))
+    for name, parts in of_model.items() if spec.fused else ():
+        graph.output(_stacked(graph, parts), by_fold_of(name), FLOAT, spec.folds, max(1, len(spec.classes)))
     return graph.model(spec.name, _about(exported), __doc__ or "")
 
 
-def _inputs(graph: OnnxGraph, exported: ExportedModel) -> Events:
-    """Add the inputs of features: collections, then the flat features, and the parameter at which events are scored."""
-    of = events(graph, layout_of(exported.spec).collections if exported.spec.collections else ())
-    columns = [graph.column(graph.input(name, FLOAT)) for name in exported.features]
-    flat = []
-    if columns:
-        matrix = graph.concatenated(columns)
-        missing = graph.constant(float(exported.spec.missing))
-        flat.append(graph.add("Where", graph.add("IsNaN", matrix), missing, matrix))
-    if exported.spec.parameter is not None:
-        flat.append(_zeros(graph, graph.inputs[0].name))
-    return replace(of, flat=graph.concatenated(flat) if flat else "")
+def by_fold_of(model: str) -> str:
+    """Return the output of a fusion's file that has the predictions of a model that it fuses, like BY_FOLD."""
+    return f"{BY_FOLD}_{model}"
+
+
+def _stacked(graph: OnnxGraph, by_fold: Sequence[str]) -> str:
+    """Return the predictions [n, folds, k] of all folds."""
+    return graph.concatenated([graph.add("Unsqueeze", part, graph.constant([1])) for part in by_fold])
+
+
+def _inputs(graph: OnnxGraph, exported: ExportedModel) -> list[Events]:
+    """Add the inputs of features, collections, then the flat features; return what each trained model reads of them.
+
+    A model with a parameter reads the value at which events are scored.
+    """
+    collections = layout_of(exported.spec).collections if exported.spec.collections else ()
+    of_all = events(graph, collections)
+    objects = {part.name: of_all.part(number) for number, part in enumerate(collections)}
+    columns = {name: graph.column(graph.input(name, FLOAT)) for name in exported.features}
+    inputs = []
+    for model in exported.trained:
+        flat = []
+        if model.features:
+            matrix = graph.concatenated([columns[name] for name in model.features])
+            missing = graph.constant(float(model.spec.missing))
+            flat.append(graph.add("Where", graph.add("IsNaN", matrix), missing, matrix))
+        if model.spec.parameter is not None:
+            flat.append(_zeros(graph, graph.inputs[0].name))
+        read = [objects[name] for name in model.spec.collections]
+        inputs.append(Events(
+            tuple(values for values, _ in read), tuple(real for _, real in read),
+            graph.concatenated(flat) if flat else "",
+        ))  # fmt: skip
+    return inputs
 
 
 def _zeros(graph: OnnxGraph, matrix: str) -> str:
@@ -167,10 +216,11 @@ def _columns(graph: OnnxGraph, exported: ExportedModel, probability: str) -> Map
     return {"score": graph.add("Min", total, graph.constant(1.0))} | further | labels
 
 
-def checksum(folder: Path) -> str:
-    """Return the SHA-256 of all files of the trainings of a model."""
+def checksum(exported: ExportedModel) -> str:
+    """Return the SHA-256 of all files of the trainings of a model, and of what a fusion has learned."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    folders = (model.folder for model in exported.trained if model is not exported)
+    for path in (path for folder in (exported.folder, *folders) for path in sorted(folder.iterdir())):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -200,12 +250,12 @@ def _about(exported: ExportedModel) -> dict[str, str]:
         "missing": json.dumps(spec.missing),
         "key": json.dumps(list(exported.key_inputs)),
         "folds": json.dumps(spec.folds),
-        "networks_per_fold": json.dumps(spec.members),
+        "networks_per_fold": json.dumps(sum(model.spec.members for model in exported.trained)),
         "classes": json.dumps(list(spec.classes)),
         "outputs": json.dumps(list(exported.outputs)),
         **({} if spec.predicts == "class" else _number(spec)),
         **_working_points(spec),
         "opset": json.dumps(OPSET),
-        "trainings": checksum(exported.folder),
+        "trainings": checksum(exported),
         "fold_rule": "splitmix64 of the key: k = 0, then k = mix(k ^ mix(part)) for each part; fold = k mod folds",
     }

@@ -41,7 +41,7 @@ def check_files(models: Iterable[ExportedModel], folder: Path, run: Path) -> Non
                 "leave --runtime out."
             )
         about = _session(path).get_modelmeta().custom_metadata_map
-        if about.get("trainings") != checksum(exported.folder):
+        if about.get("trainings") != checksum(exported):
             raise ConfigError(
                 f"--runtime onnx: {path} is not of the trainings of this run; remove {folder}, {command}."
             )

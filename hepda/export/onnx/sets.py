@@ -32,6 +32,10 @@ class Events:
     real: tuple[str, ...]
     flat: str = ""
 
+    def part(self, number: int) -> tuple[str, str]:
+        """Return the features and the existence of the objects of one collection."""
+        return self.objects[number], self.real[number]
+
 
 def events(graph: OnnxGraph, collections: Sequence[Collection]) -> Events:
     """Add the inputs of collections: `<name>` [n, size, k], float32, and `<name>_count` [n], int64."""

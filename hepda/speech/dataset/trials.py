@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hepda.speech.dataset.material import Material
-from hepda.speech.recognition.decoding import decoded, frame_hits, text_of, word_errors
+from hepda.speech.recognition.decoding import decoded, frame_hits, scaled, text_of, word_errors, word_scores
 from hepda.speech.recognition.hmm import Graph
 from hepda.speech.sounds.audio import Tape
 from hepda.speech.sounds.bank import Context, Extractor, Takes, noisy, roomy, window_of
@@ -87,7 +87,9 @@ def trial_tape(trial: Trial, number: int, material: Material, tape: Tape, seed: 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A trained network with everything that converts its output to words."""
+    """A trained network with everything that converts its output to words; single: a graph of each word alone, or
+    none.
+    """
 
     network: Network
     extractor: Extractor
@@ -95,6 +97,7 @@ class Listener:
     priors: Tensor
     graph: Graph
     vocabulary: tuple[str, ...]
+    single: tuple[Graph, ...] = ()
 
     def senones(self, frames: Frames) -> Tensor:
         """Return the probabilities [f, senones] of all frames."""
@@ -118,7 +121,8 @@ class Listener:
 
         Returns:
             For each utterance [u, 3]: the number of wrong words, the number of correct frames, and the recognised word
-            (-1 for none or several words).
+            (-1 for none or several words). With graphs of single words, [u, 3 + words]: also the log likelihood of the
+            best path through each word, divided by the number of frames.
 
         """
         frames = self.extractor(tape, speaker)
@@ -128,5 +132,8 @@ class Listener:
         errors = word_errors(reference, [text_of(spoken, self.vocabulary) for spoken in recognised])
         hits, _ = frame_hits(probability, senone, frames)
         single = np.array([spoken[0] if len(spoken) == 1 else -1 for spoken in recognised])
-        result: NDArray[np.float32] = np.stack([errors.wrong, hits, single], axis=1).astype(np.float32)
-        return result
+        result = np.stack([errors.wrong, hits, single], axis=1)
+        if self.single:
+            likelihood = scaled(probability, self.priors)
+            result = np.concatenate([result, word_scores(likelihood, frames, self.single).numpy()], axis=1)
+        return result.astype(np.float32)

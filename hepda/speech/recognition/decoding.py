@@ -45,6 +45,29 @@ def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -
     return words
 
 
+def word_scores(likelihood: Tensor, frames: Frames, graphs: Sequence[Graph]) -> Tensor:
+    """Return the log likelihood of the best path through each graph, divided by the number of frames.
+
+    Args:
+        likelihood: log likelihoods of senones, as of `scaled`, float32 [f, senones].
+        frames: the frames of the utterances.
+        graphs: of single words between optional silences.
+
+    Returns:
+        float32 [u, graphs].
+
+    """
+    padded = frames.padded(likelihood)
+    scores = torch.empty(len(frames.count), len(graphs))
+    for begin in range(0, len(scores), _UTTERANCES):
+        part = slice(begin, begin + _UTTERANCES)
+        count = frames.count[part]
+        batch = padded[part, : int(count.max())]
+        for number, graph in enumerate(graphs):
+            scores[part, number] = viterbi(batch, count, graph)[1]
+    return scores / frames.count[:, None]
+
+
 @dataclass(frozen=True, slots=True)
 class Errors:
     """Errors of utterances: for each one the number of wrong words and of reference words, float64 [u]."""

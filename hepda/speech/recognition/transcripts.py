@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hepda.speech.recognition.hmm import Lexicon, graph_of, viterbi
+from hepda.speech.recognition.decoding import word_scores
+from hepda.speech.recognition.hmm import Lexicon, graph_of
 from hepda.speech.recognition.senones import aligned
 from hepda.speech.sounds.features import Frames
-
-_UTTERANCES = 512  # number of utterances in a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,9 @@ def transcribed(likelihood: Tensor, frames: Frames, lexicon: Lexicon, stay: Tens
         stay: probability of staying in each senone.
 
     """
-    scores = torch.empty(len(frames.count), len(lexicon.words))
     graphs = [graph_of(lexicon, stay, [word]) for word in range(len(lexicon.words))]
-    padded = frames.padded(likelihood)
-    for begin in range(0, len(scores), _UTTERANCES):
-        part = slice(begin, begin + _UTTERANCES)
-        count = frames.count[part]
-        batch = padded[part, : int(count.max())]
-        for word, graph in enumerate(graphs):
-            scores[part, word] = viterbi(batch, count, graph)[1]
-    best = scores.topk(2, dim=1)
+    best = word_scores(likelihood, frames, graphs).topk(2, dim=1)
     spoken = best.indices[:, 0]
-    senone = aligned(padded, frames, lexicon, stay, [(number,) for number in spoken.tolist()])
-    return Transcripts(spoken, (best.values[:, 0] - best.values[:, 1]) / frames.count, senone)
+    words = [(number,) for number in spoken.tolist()]
+    senone = aligned(frames.padded(likelihood), frames, lexicon, stay, words)
+    return Transcripts(spoken, best.values[:, 0] - best.values[:, 1], senone)

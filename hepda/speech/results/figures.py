@@ -123,7 +123,7 @@ def _by_number(run: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]]:
     The result is empty if there is only one number.
     """
     groups: dict[str, list[tuple[float, str]]] = {}
-    for model, section in run.config.models.items():
+    for model, section in run.config.networks.items():
         if "noisy" not in section.train_on:
             continue
         alpha = section.domain.alpha if section.domain is not None else None
@@ -144,7 +144,7 @@ def probes(run: SpeechFigureData) -> Iterator[Drawing]:
     """Yield how well fresh networks, and the domain heads themselves, distinguish the noises."""
     measured: dict[str, dict[str, list[tuple[float, Recognition]]]] = {"probe": {}, "head": {}}
     chance: dict[str, float] = {}
-    for model, section in run.config.models.items():
+    for model, section in run.config.networks.items():
         if section.noises is not None or section.domain is None or section.domain.alpha is None:
             continue
         of, numbers = section.domain.of, run.models[model]
@@ -153,7 +153,7 @@ def probes(run: SpeechFigureData) -> Iterator[Drawing]:
                 measured[kind].setdefault(of, []).append((section.domain.alpha, by_question[of]))
                 chance[of] = float(by_question[of].chance or 0.0)
     baselines = [
-        m for m, s in run.config.models.items() if s.domain is None and s.train_on == ("noisy",) and not s.noises
+        m for m, s in run.config.networks.items() if s.domain is None and s.train_on == ("noisy",) and not s.noises
     ]
     at_zero = run.models[baselines[0]].probe if baselines else {}
     for question, points in measured["probe"].items():

@@ -85,7 +85,7 @@ class TrainingLog:
 
     Attributes:
         noises: for each member, the names of the types in its training.
-        about: the description that each training returned, in no particular order.
+        about: the description that each training returned, in no particular order; empty for a fusion.
 
     """
 
@@ -130,6 +130,22 @@ def rate(table: TrialTable, score: Array, masks: Array, what: int, seed: int) ->
     return over_speakers(above_sum[rows], below_sum[rows].astype(float), table.speaker[rows], seed=seed)
 
 
+def fused(of_words: Sequence[Array], spoken: Array) -> Array:
+    """Return the scores of a fusion of models: the word with the largest mean of what the models say of it.
+
+    Args:
+        of_words: of each model, the log likelihoods of the words [members, n, words] by `decoding.word_scores`.
+        spoken: the one reference word of each row [n].
+
+    Returns:
+        Scores [members, n, 3]; no frame is recognised, so the number of correct ones (HITS) is NaN.
+
+    """
+    word = np.mean(of_words, axis=0).argmax(axis=2)
+    wrong = (word != spoken).astype(np.float32)
+    return np.stack([wrong, np.full(wrong.shape, np.nan, np.float32), word.astype(np.float32)], axis=2)
+
+
 def by_member(table: TrialTable, score: Array, masks: Array) -> Array:
     """Return the word error rate of each member, float64 [members]."""
     rates: Array = (score[:, :, WRONG] * masks).sum(axis=1) / (table.said * masks).sum(axis=1)
@@ -153,20 +169,24 @@ def model_numbers(
     config: SpeechConfig, material: Material, table: TrialTable, score: Array, heard: TrainingLog
 ) -> dict[str, Any]:
     """Return word error rates and frame accuracies by condition, also for each seed, and the results of the probes."""
+    trained = len(heard.about) > 0
     errors, accuracy, seeds = {}, {}, {}
     for condition, ratios in conditions(config, table).items():
         for snr in ratios:
             masks = counted(table, heard, material.noises.names, table.where(condition, snr))
             key = key_of(condition, snr)
             errors[key] = rate(table, score, masks, WRONG, config.seed).to_dict()
-            accuracy[key] = rate(table, score, masks, HITS, config.seed).to_dict()
+            if trained:
+                accuracy[key] = rate(table, score, masks, HITS, config.seed).to_dict()
             seeds[key] = by_member(table, score, masks).tolist()
     numbers: dict[str, Any] = {
         "word_error_rate": errors,
         "frame_accuracy": accuracy,
         "seeds": seeds,
         "speakers": by_speaker(config, material, table, score, heard),
-        "validation": spread([about["validation_word_error_rate"] for about in heard.about]),
+        "validation": spread([about["validation_word_error_rate"] for about in heard.about])
+        if trained
+        else {"value": None, "low": None, "high": None, "why": "a fusion is made of scores of the tests alone"},
         "noises": len(heard.noises[0]),
     }
     for what in ("noise", "pair", "room"):

@@ -155,7 +155,8 @@ def tables(metrics: SpeechMetrics) -> dict[str, list[Table]]:
             speakers_table(metrics),
             all_conditions_table("Word error rate [%]", {title: m.word_error_rate for title, m in models.items()}),
             all_conditions_table(
-                "Frames in the right state [%]", {title: m.frame_accuracy for title, m in models.items()}
+                "Frames in the right state [%]",
+                {title: m.frame_accuracy for title, m in models.items() if m.frame_accuracy},
             ),
         ],
         "adaptation": [

@@ -62,7 +62,7 @@ class SpeechJob(jobs.TrainingJob):
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Fit, test and probe the network, and save it in `folder`."""
         torch.manual_seed(self.seed)
-        setup = TrainingSetup.of(self)
+        setup = TrainingSetup.of(replace(self, config=self.config.for_model(self.model)))
         try:
             history = setup.fit(lambda h: progress(h.epochs, setup.epochs))
         finally:
@@ -90,7 +90,7 @@ def jobs_of(
         SpeechJob(config.seed_for(model), model, fold, member, table, run, work, device, "plain", config=config)
         for member in range(config.seeds)
         for fold in range(folds(config, material.corpus))
-        for model in config.models
+        for model in config.networks
     ]
 
 
@@ -143,7 +143,7 @@ class TrainingSetup:
     @classmethod
     def of(cls, job: SpeechJob) -> TrainingSetup:
         """Prepare the takes, frames and rows of a job, and its initial network."""
-        config, section = job.config, job.config.models[job.model]
+        config, section = job.config, job.config.networks[job.model]
         material = of_fold(config, read_material(job.table), job.fold)
         aligner = read_aligner(job.table / f"aligner-fold{job.fold}.safetensors")
         alignment = read_alignment(job.table / f"alignment-fold{job.fold}.safetensors")
@@ -250,12 +250,15 @@ class TrainingSetup:
         graph = graph_of(self.aligner.lexicon, self.aligner.stay, words, loop=loop, cost=cost)
         senone = torch.as_tensor(self.source.targets["senone"])
         priors = log_priors(senone, self.aligner.lexicon.senones)
-        return Listener(self.network, extractor_of(config), context_of(config), priors, graph, corpus.vocabulary)
+        # a fusion of models needs what each model says of every word
+        single = [graph_of(self.aligner.lexicon, self.aligner.stay, [n]) for n in words] if config.fusions else []
+        extractor, context = extractor_of(config), context_of(config)
+        return Listener(self.network, extractor, context, priors, graph, corpus.vocabulary, tuple(single))
 
     def tests(self) -> NDArray[np.float32]:
         """Return the results of all trials of the test utterances of the fold.
 
-        The array [trials * u, 3] has the columns of `Listener.evaluate`.
+        The array [trials * u, 3 or more] has the columns of `Listener.evaluate`.
         """
         config, material = self.job.config, self.material
         test = parts_of(config, material.corpus, self.job.fold).test
