@@ -124,24 +124,32 @@ def best_of_choice(
     if len(usable) == 0:
         return [_nothing("no point has a value")] * number
     choosing, values = choosing[usable], values[usable]
-    count, index = len(usable), int(rule(_means(choosing)))
-    results = []
-    for quantity in values.transpose(2, 0, 1):
-        seeds = int(np.isfinite(quantity).sum(axis=1).max(initial=0))
-        naive = _mean(quantity[index])
-        best = BestOf(int(usable[index]), naive, None, points=count, seeds=seeds, level=level)
-        if naive is None:
-            results.append(replace(best, why="the chosen point has no such number"))
-            continue
-        # a point that lacks the reported number can be chosen all the same; its errors are those of the chosen one
-        complete = np.where(np.isfinite(quantity).any(axis=1)[:, None], quantity, quantity[index])
-        errors = errors_of_seeds(np.concatenate([choosing, complete[..., None]], axis=2), paired=paired)
+    index = int(rule(np.asarray(np.nanmean(choosing, axis=1))))
+    results = [_measured(values[..., q], index, int(usable[index]), level) for q in range(number)]
+    # Numbers that are missing at the same seeds are corrected together. A point that lacks the reported number can be
+    # chosen all the same; its errors are those of the chosen one.
+    absent = ~np.isfinite(values).any(axis=1)
+    complete = np.where(absent[:, None], values[index], values)
+    groups: dict[bytes, list[int]] = {}
+    for q in (q for q in range(number) if results[q].naive is not None):
+        groups.setdefault(np.isfinite(complete[..., q]).tobytes(), []).append(q)
+    for together in groups.values():
+        errors = errors_of_seeds(np.concatenate([choosing, complete[..., together]], axis=2), paired=paired)
         if errors is None:
-            results.append(replace(best, why=ONE_SEED))
+            results = [replace(best, why=ONE_SEED) if q in together else best for q, best in enumerate(results)]
             continue
-        (luck,) = luck_of_choice(errors, choosing.shape[2], rule, draws=draws, seed=seed, level=level)
-        results.append(_without_luck(best, luck))
+        found = luck_of_choice(errors, choosing.shape[2], rule, draws=draws, seed=seed, level=level)
+        for q, luck in zip(together, found, strict=True):
+            results[q] = _without_luck(results[q], luck)
     return results
+
+
+def _measured(values: FloatArray, index: int, point: int, level: float) -> BestOf:
+    """Return the result of values [points, seeds] without its correction; point: the index among all points."""
+    seeds = int(np.isfinite(values).sum(axis=1).max(initial=0))
+    naive = _mean(values[index])
+    why = "the chosen point has no such number" if naive is None else None
+    return BestOf(point, naive, None, points=len(values), seeds=seeds, level=level, why=why)
 
 
 def best_of_values(
@@ -280,11 +288,6 @@ def _half_width(
 
 
 # --- small things -------------------------------------------------------------------------------------------------
-
-
-def _means(values: FloatArray) -> FloatArray:
-    """Return the means over seeds [points, quantities] of those that are there."""
-    return np.asarray(np.nanmean(values, axis=1))
 
 
 def _mean(values: FloatArray) -> float | None:
