@@ -18,6 +18,10 @@ from hepda.plotting.base.style import COLUMN, PAGE, Canvas, Label, LineStyle, ax
 
 BAND = "#e4e4e4"
 NULL: Mapping[str, Any] = {"facecolor": BAND, "edgecolor": "none", "zorder": 0}
+EXPECTED: Mapping[str, Any] = {
+    "marker": "s", "markersize": 4.2, "markerfacecolor": "white", "markeredgewidth": 0.9, "color": "black",
+    "linestyle": "none", "zorder": 6, "gid": "corrected",
+}  # fmt: skip
 CROSS: Mapping[str, Any] = {
     "marker": "x", "markersize": 6.5, "markeredgewidth": 0.9, "color": "black", "linestyle": "none", "zorder": 4,
     "gid": "failed",
@@ -33,6 +37,15 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What to expect of a chosen point: its number corrected for the choice, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScanPoint:
     """One point of a scan.
 
@@ -42,6 +55,7 @@ class ScanPoint:
         numbers: the numbers of the point by name, as far as they are available.
         chosen: whether the point was chosen.
         failed: whether a training of it failed.
+        corrected: of a chosen point, what to expect of it, by the same names.
 
     """
 
@@ -50,6 +64,7 @@ class ScanPoint:
     numbers: Mapping[str, Spread] = field(default_factory=dict)
     chosen: bool = False
     failed: bool = False
+    corrected: Mapping[str, Expected] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,8 @@ def scan_tradeoff_figure(
     """Draw AUC against bias, one panel for each pair of names in `panels` and one curve for each name in `curves`.
 
     Points have means and standard deviations over seeds; along a curve they are in the order given and are
-    labelled by `text` where there is room. A chosen point has a ring, a point with a failed training a cross.
+    labelled by `text` where there is room. A chosen point has a ring, and a square where it is expected to be
+    when its luck is taken away; a point with a failed training has a cross.
 
     Args:
         curves: name of the curve -> its points.
@@ -98,7 +114,7 @@ def scan_tradeoff_figure(
         _known(point, p.x, p.y) for points in curves.values() for point in points for row in panels for p in row
     ):
         raise DataError("no point of the scan has both an AUC and a bias; there is no trade-off to draw")
-    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=len(curves) + 3)
+    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=len(curves) + 4)
     styles = model_styles(curves)
     for axes_row, row in zip(grid, panels, strict=True):
         for axes, panel in zip(axes_row, row, strict=True):
@@ -155,7 +171,7 @@ def scan_criterion_figure(
     if not any(_known(point, panel.y) for point in shown for panel in panels):
         raise DataError("no point of the scan has a value of the criterion; there is nothing to draw")
     place, ticks = _axis([point.at for point in shown])
-    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=len(curves) + 3)
+    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=len(curves) + 4)
     styles = model_styles(curves)
     for (axes,), panel in zip(grid, panels, strict=True):
         if panel.band is not None:
@@ -207,11 +223,29 @@ def _curve(
         if point.chosen:
             axes.plot(x[i], y[i], "o", markersize=8.5, markerfacecolor="none", markeredgecolor="black",
                       markeredgewidth=0.9, zorder=4, gid="chosen")  # fmt: skip
+            _expected(axes, point, panel, (x[i], y[i]))
         if point.failed:
             axes.plot(x[i], y[i], **CROSS)
         if texts and connected:
             axes.annotate(point.text, (x[i], y[i]), xytext=(4, -8), textcoords="offset points", fontsize=6,
                           color=style.colour, gid="value")  # fmt: skip
+
+
+def _expected(axes: Axes, point: ScanPoint, panel: Panel, measured: tuple[float, float]) -> None:
+    """Draw where a chosen point is expected to be, with its intervals, and a line to where it was measured."""
+    along = point.corrected.get(panel.x) if panel.x else Expected(measured[0], measured[0], measured[0])
+    upwards = point.corrected.get(panel.y)
+    if along is None or upwards is None:
+        return
+    factor = panel.x_factor if panel.x else 1.0
+    x, y = factor * along.value, upwards.value
+    across = [[abs(factor) * (along.value - along.low)], [abs(factor) * (along.high - along.value)]]
+    axes.plot([measured[0], x], [measured[1], y], color="black", linewidth=0.5, zorder=4)
+    axes.errorbar(
+        x, y, xerr=across if panel.x else None, yerr=[[y - upwards.low], [upwards.high - y]], fmt="none",
+        ecolor="black", elinewidth=0.7, zorder=5,
+    )  # fmt: skip
+    axes.plot(x, y, **EXPECTED)
 
 
 def _columns(spreads: Sequence[Spread]) -> tuple[list[float], list[float]]:
@@ -283,6 +317,10 @@ def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band
         ring = Line2D([], [], color="black", linestyle="none", marker="o", markersize=8.5, label="chosen")
         ring.set_markerfacecolor("none")
         handles.append(ring)
+    if any(point.chosen and point.corrected for points in curves.values() for point in points):
+        square = Line2D([], [], color="black", linestyle="none", marker="s", markersize=4.2, label="chosen, corrected")
+        square.set_markerfacecolor("white")
+        handles.append(square)
     if any(point.failed for points in curves.values() for point in points):
         handles.append(Line2D([], [], label="training failed", **CROSS))
     if band:

@@ -1,12 +1,14 @@
 """Figures of scans and comparisons: the numbers given are those drawn, and nothing is cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
 from hepda.plotting.comparison import ComparisonPanel, Measurement, comparison_figure
-from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
+from hepda.plotting.scan import Expected, Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from tests.plotting.checks import assert_nothing_is_cut, marked, points
 
 LABEL = Label("Simulation", 0.6)
@@ -36,6 +38,22 @@ PANELS = [
 
 def drawn_bars(axes):
     return [segment for container in axes.containers for bars in container.lines[2] for segment in bars.get_segments()]
+
+
+def test_a_chosen_point_has_a_square_where_it_is_expected():
+    lines = curve(0.0, chosen=3)
+    expected = {"auc_simulation": Expected(0.805, 0.804, 0.807), "ks_alternative": Expected(0.025, 0.02, 0.03)}
+    lines[3] = replace(lines[3], corrected=expected)
+    figure = scan_tradeoff_figure({"dann": lines}, PANELS, label=LABEL)
+    left, right = figure.axes
+    (square,) = marked(left, "corrected")
+    assert square.get_xdata()[0] == 0.025 and square.get_ydata()[0] == 0.805
+    assert marked(right, "corrected") == []  # of this shift it is not known
+    assert "chosen, corrected" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert_nothing_is_cut(figure)
+    below = [Panel("choice_loss", "Source loss"), Panel("auc_simulation", "AUC")]
+    criterion = scan_criterion_figure({"dann": lines}, below, key="strength", label=LABEL)
+    assert [len(marked(axes, "corrected")) for axes in criterion.axes] == [0, 1]
 
 
 def test_the_tradeoff_draws_means_deviations_values_and_the_chosen_point():

@@ -4,6 +4,7 @@ points.py    from the options of the command to points (values of the varied key
 trainings.py the trainings of every trial as jobs in parallel; a finished training is kept and never done again
 measuring.py the numbers of one trial: some test events choose, the others report
 choice.py    means and standard deviations over seeds, and the choice without labels of the target
+corrected.py the numbers of the chosen point, corrected for its having been chosen
 guided.py    a search by optuna instead of a grid
 run.py       the scan, from its config to its files
 findings.py  the results, which tables.py, figures.py and pages.py turn into scan.html, scan.json and scan.csv

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
-from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
+from hepda.plotting.scan import Expected, Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from hepda.report import drawing
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
@@ -64,7 +64,26 @@ def _curves_by_model(findings: Findings) -> dict[str, list[ScanCurve]]:
 
 def _points(findings: Findings, curve: ScanCurve) -> list[ScanPoint]:
     best = findings.best.get(curve.model)
-    return [ScanPoint(curve.at(r), curve.text(r), _numbers(r), r is best, bool(r.failed)) for r in curve.results]
+    expected = {
+        name: Expected(number.value, number.low, number.high)
+        for name, number in findings.corrected.get(curve.model, {}).items()
+        if number.value is not None and number.low is not None and number.high is not None
+    }
+    return [
+        ScanPoint(curve.at(r), curve.text(r), _numbers(r), r is best, bool(r.failed), expected if r is best else {})
+        for r in curve.results
+    ]
+
+
+def _squares(findings: Findings) -> str:
+    """Return the sentence of the caption that explains the squares; "" if there are none."""
+    numbers = [best.value for of_model in findings.corrected.values() for best in of_model.values()]
+    if not any(value is not None for value in numbers):
+        return ""
+    return (
+        " Square: what to expect of more trainings at the selected point, corrected for its being the best of several, "
+        "with 68 % intervals."
+    )
 
 
 def _crosses(findings: Findings, curves: Sequence[ScanCurve]) -> str:
@@ -109,7 +128,7 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
         f"and standard deviations over {findings.seeds} seed{'s' * (findings.seeds > 1)}, on events not used for the "
         "selection. Grey: 95 % quantile for two samples of one generator. Circle: point selected without labels of "
         "the target. The best corner is the upper left, or the middle for a shift."
-        f"{_crosses(findings, curves)}"
+        f"{_squares(findings)}{_crosses(findings, curves)}"
     )
     return Drawing(
         "adaptation", f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff",
@@ -147,7 +166,7 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve]) -> D
     )
     caption = (
         f"Criteria of the selection ({criteria}); lower panels: results on other events. {events_text(findings)}"
-        f"{_crosses(findings, curves)}"
+        f"{_squares(findings)}{_crosses(findings, curves)}"
     )
     return Drawing(
         "summary", f"scan_criterion_{model}", f"{model}: selection", caption,

@@ -9,18 +9,23 @@ from typing import Any
 from hepda.config import AnalysisConfig
 from hepda.config.scan import method_key
 from hepda.workflows.scan.choice import Criterion, Result, choose, smallest_loss
+from hepda.workflows.scan.corrected import BestNumbers, corrected_numbers
 from hepda.workflows.scan.points import curve_key, short, value_text
 
 
 @dataclass(frozen=True, slots=True)
 class ScanCurve:
-    """The points of one model and method along the scanned key, and the chosen one of them."""
+    """The points of one model and method along the scanned key, and the chosen one of them.
+
+    corrected: the numbers of the chosen point by name, naive and corrected for the choice.
+    """
 
     name: str
     model: str
     key: str | None
     results: tuple[Result, ...]
     chosen: Result | None
+    corrected: BestNumbers = field(default_factory=dict)
 
     def at(self, result: Result) -> float:
         """Return the position of a point along the curve."""
@@ -51,6 +56,8 @@ class Findings:
     files: Sequence[Mapping[str, Any]]
     cost: Mapping[str, float | str]
     warnings: Sequence[str] = field(default_factory=list)
+    corrected: Mapping[str, BestNumbers] = field(default_factory=dict)
+    """By model, the numbers of its chosen point by name, naive and corrected for the choice."""
 
     @property
     def results(self) -> list[Result]:
@@ -108,7 +115,8 @@ def curves_of(
         for name, group in groups.items():
             if key is not None:
                 group.sort(key=lambda result: float(result.point.values[key]))
-            curves.append(ScanCurve(name, model, key, tuple(group), choose(group, criterion, loss)))
+            corrected = corrected_numbers(group, of_model, criterion)
+            curves.append(ScanCurve(name, model, key, tuple(group), choose(group, criterion, loss), corrected))
     return curves
 
 
@@ -122,6 +130,17 @@ def _curve_name(
         keys = [k for k in point.values if k in separate and k not in (key, method_key(point.model))]
         words += [f"{short(k)} {value_text(point.values[k])}" for k in keys]
     return ", ".join(words)
+
+
+def corrected_by_model(curves: Sequence[ScanCurve], criterion: Criterion) -> dict[str, BestNumbers]:
+    """Return the corrected numbers of the chosen point of each model, which is chosen among all its curves."""
+    found: dict[str, BestNumbers] = {}
+    for model in dict.fromkeys(curve.model for curve in curves):
+        of_model = [curve for curve in curves if curve.model == model]
+        results = [result for curve in of_model for result in curve.results]
+        single = len(of_model) == 1
+        found[model] = of_model[0].corrected if single else corrected_numbers(results, results, criterion)
+    return found
 
 
 def events_text(findings: Findings) -> str:

@@ -1,24 +1,27 @@
-"""What a scan leaves: scan.csv (a row a point and seed), scan.json and scan.html."""
+"""What a scan leaves: scan.csv (a row a point and seed), scan_chosen.csv, scan.json and scan.html."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hepda.config import resolved_yaml
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.sections import section_tables
+from hepda.number_format import Quantity
 from hepda.report.page import ReportPage, Undrawn, write_report
 from hepda.results.events import EventMetrics
 from hepda.runtime import figures, run_directory
 from hepda.workflows.scan.choice import Result
+from hepda.workflows.scan.corrected import BestNumbers
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import TAIL
 from hepda.workflows.scan.points import is_baseline
-from hepda.workflows.scan.tables import choice_table, chosen_table, points_table, spread, varied_text
+from hepda.workflows.scan.tables import best_quantity, choice_table, chosen_table, points_table, spread, varied_text
 from hepda.workflows.scan.tail import ratios_and_verdict
 
 ONE_SEED = "one seed has no standard deviation"
@@ -63,7 +66,9 @@ def scan_json(findings: Findings) -> dict[str, Any]:
         },
         "events": {**findings.counts, "rule": events_text(findings)},
         "null": findings.nulls,
-        "chosen": {model: _chosen(result) for model, result in findings.best.items()},
+        "chosen": {
+            model: _chosen(result, findings.corrected.get(model, {})) for model, result in findings.best.items()
+        },
         "points": [_point(curve, result) for curve in findings.curves for result in curve.results],
         "cost": findings.cost,
         "samples": findings.samples,
@@ -71,10 +76,19 @@ def scan_json(findings: Findings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _chosen(result: Result | None) -> dict[str, Any]:
+def _chosen(result: Result | None, corrected: BestNumbers) -> dict[str, Any]:
     if result is None:
         return {"values": None, "why": "no point has all inputs of the criterion"}
-    return {"values": dict(result.point.values), "point": result.point.name}
+    return {"values": dict(result.point.values), "point": result.point.name} | _best_of(corrected)
+
+
+def _best_of(corrected: BestNumbers) -> dict[str, Any]:
+    """Return the key `best_of`: of each number of a chosen point, naive, corrected (`value`) and its interval."""
+    entries = {
+        name: {key: value for key, value in asdict(best).items() if key != "point" and (key != "why" or value)}
+        for name, best in corrected.items()
+    }
+    return {"best_of": entries} if entries else {}
 
 
 def _point(curve: ScanCurve, result: Result) -> dict[str, Any]:
@@ -92,6 +106,7 @@ def _point(curve: ScanCurve, result: Result) -> dict[str, Any]:
         "mean": dict(result.mean),
         "std": std,
     }
+    entry |= _best_of(curve.corrected) if result is curve.chosen else {}
     return entry | ({"why": "; ".join(result.why)} if result.why else {})
 
 
@@ -144,6 +159,9 @@ def conclusions(findings: Findings) -> list[str]:
             "included in the errors and verdicts below." if findings.compared else ".")
         if findings.seeds > 1 else "With one seed, the spread is unknown; use five or more (--seeds)."
     )  # fmt: skip
+    sentences += [
+        corrected_sentence(findings, model, numbers) for model, numbers in findings.corrected.items() if numbers
+    ]
     comparisons: list[str] = []
     for model in findings.best if findings.compared else ():
         metrics = as_metrics(findings, model)
@@ -156,9 +174,41 @@ def conclusions(findings: Findings) -> list[str]:
     return sentences
 
 
+def corrected_sentence(findings: Findings, model: str, corrected: BestNumbers) -> str:
+    """Return the main numbers of a model's chosen point: as its seeds have them, and corrected for the choice."""
+    names = {f"auc_{findings.config.nominal_domain}": f"AUC {findings.config.nominal_domain}"}
+    names |= {f"ks_{other}": f"KS {other}" for other in findings.compared}
+    shown = {text: corrected[name] for name, text in names.items() if name in corrected}
+    points = max((best.points for best in shown.values()), default=0)
+    start = f"{model}: the chosen one of {points} points is also the luckiest one."
+    missing = next((best.why for best in shown.values() if best.value is None), None)
+    if missing:
+        return f"{start} Its numbers cannot be corrected for that: {missing}."
+    numbers = ", ".join(
+        f"{text} {best_quantity(best).cell().text} (measured: {Quantity(best.naive).cell(digits=4).text})"
+        for text, best in shown.items()
+    )
+    return f"{start} Corrected for that, with 68 % intervals over trainings: {numbers}."
+
+
+def chosen_csv(findings: Findings) -> str:
+    """Return a row for each number of the chosen point of every curve: naive, corrected, interval, bias."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("naive", "value", "low", "high", "bias", "points", "seeds", "why")
+    writer.writerow(["curve", "model", "point", "number", *columns])
+    for curve in findings.curves:
+        for name, best in curve.corrected.items():
+            point = "" if curve.chosen is None else curve.chosen.point.name
+            cells = [plain_cell(getattr(best, column)) for column in columns]
+            writer.writerow([curve.name, curve.model, point, name, *cells])
+    return text.getvalue()
+
+
 def write_pages(folder: Path, findings: Findings, manifest: Mapping[str, Any]) -> Path:
-    """Write scan.csv, scan.json and scan.html, with the figures of the folder, into it; returns the page."""
+    """Write scan.csv, scan_chosen.csv, scan.json and scan.html, with the figures of the folder; returns the page."""
     run_directory.write_text(folder / "scan.csv", rows_csv(findings))
+    run_directory.write_text(folder / "scan_chosen.csv", chosen_csv(findings))
     numbers = run_directory.plain(scan_json(findings))
     run_directory.write_json(folder / "scan.json", numbers | {"manifest": manifest})
     tables = section_tables(EventMetrics.from_json({"samples": numbers["samples"]}))

@@ -27,7 +27,7 @@ from hepda.runtime.resources import Resources
 from hepda.workflows.checks import check_device, check_precision, check_texts, device_on
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
 from hepda.workflows.scan.event_tables import EventTables, earlier_mark
-from hepda.workflows.scan.findings import Findings, curves_of
+from hepda.workflows.scan.findings import Findings, corrected_by_model, curves_of
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.pages import write_pages
 from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, is_baseline, make_trial, training_part
@@ -368,9 +368,11 @@ def _findings(plan: ScanPlan, tables: EventTables, results: Sequence[Result], cl
     first = open_table(next(iter(tables.paths.values())))
     training_warnings = [f"{r.point.name}, seed {seed}: {text}" for r in results
               for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
+    curves = curves_of(results, criterion, options.methods, [vary.key for vary in plan.varied if vary.values])
     return Findings(
         config=plan.base,
-        curves=curves_of(results, criterion, options.methods, [vary.key for vary in plan.varied if vary.values]),
+        curves=curves,
+        corrected=corrected_by_model(curves, criterion),
         best={model: choose(of_model, criterion) for model, of_model in by_model.items()},
         criterion=criterion,
         seeds=options.seeds,

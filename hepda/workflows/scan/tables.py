@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hepda.number_format import Cell, Quantity, Table
+from hepda.results.best_of import BestOf
 from hepda.runtime.terminal import NumberTable
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
@@ -21,7 +22,15 @@ def chosen_table(findings: Findings) -> Table:
             if is_reference or result is curve.chosen:
                 name = f"{curve.model}, baseline" if is_reference else f"{curve.name} {varied_text(curve, result)}"
                 rows.setdefault(name, [Cell(name, name), *_cells(findings, curve.model, result)])
+            if result is curve.chosen and any(best.value is not None for best in curve.corrected.values()):
+                corrected = f"{name}, corrected"
+                rows[corrected] = [Cell(corrected, corrected), *_corrected_cells(findings, curve)]
     note = "Without adaptation, and at the selected point, on events not used for the selection; ± over seeds."
+    if any(name.endswith(", corrected") for name in rows):
+        note += (
+            " Corrected: what to expect of more trainings at the selected point, without the luck for which it was "
+            "selected, ± 68 % interval; report this number."
+        )
     return Table("Baseline and selected point", head, list(rows.values()) if len(rows) > 1 else [], note)
 
 
@@ -32,6 +41,22 @@ def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
     return cells + [
         _cell(result, f"shift_{other}_{point:g}", 100.0, " %") for other in findings.compared for point in TAIL
     ]
+
+
+def _corrected_cells(findings: Findings, curve: ScanCurve) -> list[Cell]:
+    """Return the same cells as `_cells`, of the chosen point's corrected numbers."""
+    cells = [best_quantity(curve.corrected.get(f"auc_{domain}")).cell(digits=4) for domain in findings.domains]
+    cells += [best_quantity(curve.corrected.get(f"ks_{other}")).cell(digits=4) for other in findings.compared]
+    return cells + [
+        best_quantity(curve.corrected.get(f"shift_{other}_{point:g}")).scaled(100.0).cell(digits=4, unit=" %")
+        for other in findings.compared
+        for point in TAIL
+    ]
+
+
+def best_quantity(best: BestOf | None) -> Quantity:
+    """Return the corrected number of a chosen point with its interval."""
+    return Quantity(None, present=False) if best is None else Quantity(best.value, best.low, best.high)
 
 
 def points_table(findings: Findings) -> Table:

@@ -80,7 +80,7 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
     assert [(row[STRENGTH], row["seed"]) for row in rows] == [("0", "1"), ("0", "2"), ("5", "1"), ("5", "2")]
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "events.json", "figures", "figures.json", "log.txt", "looks.json", "scan.csv", "scan.html",
-        "scan.json", "trainings",
+        "scan.json", "scan_chosen.csv", "trainings",
     }  # fmt: skip
     assert {path.name for path in (folder / "figures").iterdir()} == {
         f"scan_{what}_dann.{kind}" for what in ("tradeoff", "criterion") for kind in ("png", "pdf")
@@ -147,6 +147,26 @@ def test_means_spreads_and_the_choice_follow_from_the_rows(done):
         s["selected"] for s in content["samples"].values()
     )
     assert 0.1 < content["events"]["choosing"] / content["events"]["reporting"] < 0.4
+
+
+def test_the_chosen_numbers_are_given_as_measured_and_corrected(done):
+    folder, out = done
+    content = json.loads((folder / "scan.json").read_text())
+    (chosen,) = [point for point in content["points"] if point["chosen"]]
+    assert chosen["best_of"] == content["chosen"]["dann"]["best_of"]
+    assert all("best_of" not in point for point in content["points"] if point is not chosen)
+    assert {"auc_simulation", "ks_third", "shift_third_0.2", "probe_third"} <= set(chosen["best_of"])
+    for name, best in chosen["best_of"].items():
+        assert best["naive"] == pytest.approx(chosen["mean"][name])
+        assert best["low"] <= best["value"] <= best["high"] and (best["points"], best["seeds"]) == (2, 2)
+    with (folder / "scan_chosen.csv").open() as file:
+        table = {row["number"]: row for row in csv.DictReader(file)}
+    for name, best in chosen["best_of"].items():
+        assert float(table[name]["value"]) == best["value"]
+        assert float(table[name]["bias"]) == pytest.approx(best["naive"] - best["value"])
+    page = (folder / "scan.html").read_text()
+    assert ", corrected" in page and "also the luckiest one. Corrected for that" in page
+    assert "also the luckiest one" in " ".join(out.split()) and "(measured: 0." in " ".join(out.split())
 
 
 def test_another_criterion_is_judged_without_training_again(done, ntuples, tmp_path, jobs):
