@@ -29,7 +29,7 @@ def test_the_page_is_checked_trained_and_evaluated(tmp_path: Path) -> None:
     assert numbers["st_trees"]["simulation"]["correlation"]["value"] > 0.3
     assert numbers["st"]["simulation"]["bins"]["edges"] == [250, 450, 650, 850, 1050, 1250, 1450]
     (fit,) = re.findall(
-        r"over regression.yaml -->\n```yaml\n(.*?)^```", (PAGES / "regression.md").read_text(), re.M | re.S
+        r"over analysis.yaml -->\n```yaml\n(.*?)^```", (PAGES / "regression.md").read_text(), re.M | re.S
     )
-    (tmp_path / "fit.yaml").write_text(f"include: {path}\n{fit}")
+    (tmp_path / "fit.yaml").write_text(f"include: {tmp_path / 'analysis.yaml'}\n{fit}")
     assert load_config(tmp_path / "fit.yaml").fit.regions["high"].variable == "st"

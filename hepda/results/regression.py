@@ -132,6 +132,13 @@ class RegressionEntry(Record):
 
     @property
     def name(self) -> str:
-        """Return the name of the target with its unit in brackets."""
-        name = self.label or self.target
+        """Return the name of the target with its unit in brackets, without mathematics, which a page cannot show."""
+        return self._with_unit(self.target if self.label is None or "$" in self.label else self.label)
+
+    @property
+    def title(self) -> str:
+        """Return the name of the target in figures and in LaTeX, with its unit in brackets."""
+        return self._with_unit(self.label or self.target)
+
+    def _with_unit(self, name: str) -> str:
         return f"{name} [{self.unit}]" if self.unit else name

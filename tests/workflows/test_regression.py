@@ -135,7 +135,7 @@ def test_tables_and_terminal_have_their_rows_and_classifiers_alone_the_others(ru
     assert {index.partition(",")[0] for index in loaded.tables["predicted_numbers"].index} == set(NUMBERS)
     assert list(loaded.tables["area_under_the_roc_curve"].index) == ["classes"]
     caption = loaded._read.kind.terminal(loaded.metrics).caption
-    assert "trees ($S_T$ [GeV]): simulation bias" in caption
+    assert "trees (st [GeV]): simulation bias" in caption
 
 
 def test_every_figure_is_kept_and_has_a_table(run: Path) -> None:
@@ -205,6 +205,14 @@ def test_a_fit_or_a_scan_of_a_number_is_refused(run: Path, page: Path, capsys: p
     command = ["scan", "--config", str(page), "--vary", "models.dann.domain.strength=0,1", "--seeds", "1"]
     assert main([*command, "--output", str(page.parent / "scan")]) == 2
     assert "models.dann: predicts a number" in " ".join(capsys.readouterr().err.split())
+
+
+def test_numbers_are_the_same_when_they_are_evaluated_again(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--plots", "none"]) == 0
+    before, again = (json.loads((folder / "metrics.json").read_text())["models"] for folder in (run, copy))
+    assert [again[name]["regression"] for name in NUMBERS] == [before[name]["regression"] for name in NUMBERS]
 
 
 def test_runs_are_compared_by_bias_and_resolution(run: Path, metrics: EventMetrics) -> None:
