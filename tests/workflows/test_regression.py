@@ -54,7 +54,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def analysis_in(folder: Path, n: int = 700, **changes: Any) -> Path:
+def analysis_in(folder: Path, n: int = 500, **changes: Any) -> Path:
     from tests.factory import VARIABLES
 
     variables = {**VARIABLES, "st": "sum(jet_pt) + met + lepton_pt"}
@@ -303,3 +303,23 @@ def test_a_baseline_and_a_copy_under_another_name_are_refused(page: Path) -> Non
     config = load_config(page, ["variables.twin=st", "features=[ht, twin]"])
     with pytest.raises(ConfigError, match=r"models.net.regress.target: 'st' is the feature 'twin'"):
         check_events(config, lambda *_: None)
+
+
+def test_an_analysis_of_numbers_alone_needs_no_signal(tmp_path: Path) -> None:
+    samples = {
+        "jets": {"files": "background.root", "class": "background", "domain": "simulation"},
+        "jets_alt": {"files": "background_alt.root", "class": "background", "domain": "alternative"},
+        "data": {"files": "data.root", "domain": "data"},
+    }
+    models = {"st": {"kind": "bdt", "iterations": 20, "regress": {"target": "st"}}}
+    page = analysis_in(tmp_path, 300, samples=samples, models=models, fit=None, collections={})
+    assert main(["check", "--config", str(page)]) == 0
+    train.train(load_config(page), tmp_path / "run", PlotOptions(Plots.NONE), Silent())
+    content = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(content["models"]["st"]["regression"]["domains"]) == {"simulation", "alternative"}
+    assert content["models"]["st"]["regression"]["prediction"]["simulation:data"]["ks"] > 0
+    drawn = json.loads((tmp_path / "run" / "figures.json").read_text())
+    assert "response_st" in json.dumps(drawn)
+    # and what needs a signal says so
+    with pytest.raises(ConfigError, match="none has `class: signal`"):
+        load_config(page, ['models.classes={"kind": "bdt"}'])
