@@ -105,7 +105,7 @@ class Bdt:
     def _predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         features = coded(features, self.categories)
         if self.loss != "classes":
-            options = {
+            options: dict[str, Any] = {
                 "xgboost": {"iteration_range": (0, self.trees)},
                 "lightgbm": {"num_iteration": self.trees},
             }.get(self.library, {})

@@ -340,6 +340,12 @@ class RegressionConfig(Section):
     bins: Bins = 10
     """The number of bins of the target."""
 
+    @property
+    def plain(self) -> str:
+        """Return its name with the unit in brackets, without mathematics."""
+        name = self.target if self.label is None or "$" in self.label else self.label
+        return f"{name} [{self.unit}]" if self.unit else name
+
     def axis(self, what: str = "") -> str:
         """Return the label of an axis: `what`, the name of the target, and the unit in brackets."""
         name = " ".join(word for word in (what, self.label or self.target) if word)

@@ -8,7 +8,7 @@ deviation of a Gaussian and does not depend on its tails. Intervals are from Poi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import islice
 
 import numpy as np
@@ -193,7 +193,8 @@ def _curve(
     """Return the numbers in bins; group: number of the bin of each event from 1, 0 outside [n]."""
     predicted, true, residual = events
     empty: Callable[[], FloatArray] = lambda: np.full(len(limits) - 1, np.nan)  # noqa: E731 - one line for each array
-    curve = ResponseCurve(limits, *(empty() for _ in range(10)), n_eff=np.zeros(len(limits) - 1))
+    arrays = {part.name: empty() for part in fields(ResponseCurve) if part.name not in ("edges", "n_eff")}
+    curve = ResponseCurve(edges=limits, n_eff=np.zeros(len(limits) - 1), **arrays)
     bias, resolution = np.concatenate(resampled.bias), np.concatenate(resampled.resolution)
     for place, number in enumerate(occupied):
         rows, b = group == number, number - 1

@@ -226,7 +226,7 @@ class ModelSpec:
         if self.predicts == "class":
             return of_samples
         target = table.columns[self.target_column]
-        return of_samples & np.isfinite(target if rows is None else target[rows])
+        return np.asarray(of_samples & np.isfinite(target if rows is None else target[rows]))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from hepda.results.evaluation import BiasResult, FloatArray, Interval
+from hepda.results.evaluation import BiasResult, FloatArray, Interval, ProbeResult
 from hepda.results.record import Number, Record, Value
 
 
@@ -56,12 +56,14 @@ class RegressionNumbers:
     """The numbers of one model that predicts a number; a text in place of one is the reason why there is none.
 
     domains: by domain with a target; prediction: differences of the prediction between the nominal domain and another
-    one, data among them; residual: those of the residual, for domains with a target.
+    one, data among them; residual: those of the residual, for domains with a target; probes: fresh classifiers of the
+    domains by prediction and embedding, by other domain and class.
     """
 
     domains: dict[str, tuple[ResidualNumbers, ResponseCurve] | str] = field(default_factory=dict)
     prediction: dict[str, BiasResult | str] = field(default_factory=dict)
     residual: dict[str, BiasResult | str] = field(default_factory=dict)
+    probes: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)
 
 
 class ResponseEntry(Record):
@@ -132,6 +134,13 @@ class RegressionEntry(Record):
 
     @property
     def name(self) -> str:
-        """Return the name of the target with its unit in brackets."""
-        name = self.label or self.target
+        """Return the name of the target with its unit in brackets, without mathematics, which a page cannot show."""
+        return self._with_unit(self.target if self.label is None or "$" in self.label else self.label)
+
+    @property
+    def title(self) -> str:
+        """Return the name of the target in figures and in LaTeX, with its unit in brackets."""
+        return self._with_unit(self.label or self.target)
+
+    def _with_unit(self, name: str) -> str:
         return f"{name} [{self.unit}]" if self.unit else name

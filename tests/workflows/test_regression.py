@@ -54,7 +54,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def analysis_in(folder: Path, n: int = 700, **changes: Any) -> Path:
+def analysis_in(folder: Path, n: int = 500, **changes: Any) -> Path:
     from tests.factory import VARIABLES
 
     variables = {**VARIABLES, "st": "sum(jet_pt) + met + lepton_pt"}
@@ -135,7 +135,7 @@ def test_tables_and_terminal_have_their_rows_and_classifiers_alone_the_others(ru
     assert {index.partition(",")[0] for index in loaded.tables["predicted_numbers"].index} == set(NUMBERS)
     assert list(loaded.tables["area_under_the_roc_curve"].index) == ["classes"]
     caption = loaded._read.kind.terminal(loaded.metrics).caption
-    assert "trees ($S_T$ [GeV]): simulation bias" in caption
+    assert "trees (st [GeV]): simulation bias" in caption
 
 
 def test_every_figure_is_kept_and_has_a_table(run: Path) -> None:
@@ -205,6 +205,14 @@ def test_a_fit_or_a_scan_of_a_number_is_refused(run: Path, page: Path, capsys: p
     command = ["scan", "--config", str(page), "--vary", "models.dann.domain.strength=0,1", "--seeds", "1"]
     assert main([*command, "--output", str(page.parent / "scan")]) == 2
     assert "models.dann: predicts a number" in " ".join(capsys.readouterr().err.split())
+
+
+def test_numbers_are_the_same_when_they_are_evaluated_again(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--plots", "none"]) == 0
+    before, again = (json.loads((folder / "metrics.json").read_text())["models"] for folder in (run, copy))
+    assert [again[name]["regression"] for name in NUMBERS] == [before[name]["regression"] for name in NUMBERS]
 
 
 def test_runs_are_compared_by_bias_and_resolution(run: Path, metrics: EventMetrics) -> None:
@@ -295,3 +303,23 @@ def test_a_baseline_and_a_copy_under_another_name_are_refused(page: Path) -> Non
     config = load_config(page, ["variables.twin=st", "features=[ht, twin]"])
     with pytest.raises(ConfigError, match=r"models.net.regress.target: 'st' is the feature 'twin'"):
         check_events(config, lambda *_: None)
+
+
+def test_an_analysis_of_numbers_alone_needs_no_signal(tmp_path: Path) -> None:
+    samples = {
+        "jets": {"files": "background.root", "class": "background", "domain": "simulation"},
+        "jets_alt": {"files": "background_alt.root", "class": "background", "domain": "alternative"},
+        "data": {"files": "data.root", "domain": "data"},
+    }
+    models = {"st": {"kind": "bdt", "iterations": 20, "regress": {"target": "st"}}}
+    page = analysis_in(tmp_path, 300, samples=samples, models=models, fit=None, collections={})
+    assert main(["check", "--config", str(page)]) == 0
+    train.train(load_config(page), tmp_path / "run", PlotOptions(Plots.NONE), Silent())
+    content = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(content["models"]["st"]["regression"]["domains"]) == {"simulation", "alternative"}
+    assert content["models"]["st"]["regression"]["prediction"]["simulation:data"]["ks"] > 0
+    drawn = json.loads((tmp_path / "run" / "figures.json").read_text())
+    assert "response_st" in json.dumps(drawn)
+    # and what needs a signal says so
+    with pytest.raises(ConfigError, match="none has `class: signal`"):
+        load_config(page, ['models.classes={"kind": "bdt"}'])

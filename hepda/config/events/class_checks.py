@@ -51,9 +51,11 @@ def trained_anywhere(config: AnalysisConfig, classes: Sequence[str]) -> bool:
 
 
 def _signal(config: AnalysisConfig) -> Iterator[str]:
-    """Yield a problem unless there are a signal and a background."""
+    """Yield a problem unless there are a signal and a background; models that predict numbers alone need no signal."""
     names = config.class_names
     yield from duplicates("signal", config.signal)
+    if not config.classifiers and names:
+        return
     absent = [name for name in config.signal if name not in names]
     if not names:
         yield "samples: none has a `class`, so all are data; a classifier needs a signal and a background."
@@ -72,6 +74,8 @@ def _signal(config: AnalysisConfig) -> Iterator[str]:
 
 def _trained(config: AnalysisConfig) -> Iterator[str]:
     """Yield a problem for each class of which no model could be trained: the nominal domain lacks it."""
+    if not config.classifiers:
+        return
     for name in config.class_names:
         if trained_anywhere(config, [name]):
             continue

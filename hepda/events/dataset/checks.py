@@ -318,6 +318,8 @@ def evaluation_problems(spec: EvaluationSpec, table: FeatureTable) -> Iterator[s
                     f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to evaluate "
                     "scores they must add up to more than 0. Look at `weight`, or use more events."
                 )
+    if not spec.classifiers:
+        return  # neither bins of a score nor an AUC
     source = table.of_domain(spec.domains.nominal)
     chosen = source & table.validation & (table.label == LABELS["background"])
     n_eff = effective(table.weight[chosen])

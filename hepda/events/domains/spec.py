@@ -110,6 +110,8 @@ class EvaluationSpec:
 
     def describe(self) -> str:
         """Return the nominal domain, the baseline and the points of the efficiency shifts as a line of text."""
+        if not self.classifiers:
+            return f"nominal domain: {self.domains.nominal}; all models predict numbers, so there is no baseline"
         points = ", ".join(f"{point:g}" for point in self.shift_points)
         return (
             f"nominal domain: {self.domains.nominal}; baseline: {self.baseline}; efficiency shifts at signal "

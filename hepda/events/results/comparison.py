@@ -137,8 +137,10 @@ def _number_panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[Comparison
     """Return bias and resolution of the models that predict a number in their first domain, a panel for each target."""
     entries = {(name, run.name): entry for run in runs for name, entry in run.metrics.regressions.items()}
     panels = []
-    for target in dict.fromkeys(entry.name for entry in entries.values()):
-        of_target = {place: entry.domains for place, entry in entries.items() if entry.name == target and entry.domains}
+    for target in dict.fromkeys(entry.title for entry in entries.values()):
+        of_target = {
+            place: entry.domains for place, entry in entries.items() if entry.title == target and entry.domains
+        }
         for key in ("bias", "resolution"):
             values = {place: next(iter(domains.values())).quantity(key) for place, domains in of_target.items()}
             panels.append(

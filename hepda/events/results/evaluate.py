@@ -99,6 +99,11 @@ class EvaluationInput:
     columns: Mapping[str, Array] = field(default_factory=dict)  # all score columns [n], for the working points
 
     @property
+    def models(self) -> list[str]:
+        """Return the models with a score or a prediction."""
+        return [*self.scores, *self.predictions]
+
+    @property
     def others(self) -> list[str]:
         """Return the domains that are compared with the source."""
         return compared_domains(self.spec, self.table)
@@ -118,7 +123,7 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
     """
     spec, table = evaluated.spec, evaluated.table
     source, labelled = spec.domains.nominal, labelled_domains(table)
-    if source not in labelled:
+    if source not in labelled and evaluated.scores:
         raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be evaluated")
     parts = _parts(evaluated, labelled)
     with open_pool(min(processes, len(parts)), shared=evaluated, progress=progress) as pool:
@@ -142,7 +147,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
         elif kind == "importance":
             numbers.importance[domain], numbers.removal[domain] = result
         elif kind == "probe" and model:
-            numbers.models[model].probes[domain] = result
+            of_model = numbers.regressions[model] if model in numbers.regressions else numbers.models[model]
+            of_model.probes[domain] = result
         elif kind == "probe":
             numbers.inputs[domain] = result
         elif kind == "inputs":
@@ -156,8 +162,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
         elif kind == "thresholds":
             numbers.models[model].thresholds = result
         elif kind == "bias":
-            for name, of_model in result.items():
-                numbers.models[name].add(domain, of_model)
+            for name, comparison in result.items():
+                numbers.models[name].add(domain, comparison)
         elif kind == "ratio":
             for name, by_domain in result.items():
                 numbers.models[name].ratios = by_domain
@@ -180,7 +186,7 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     """Return the parts of the evaluation, the longest first, so that no process waits long for the last one."""
     parts: list[Part] = []
     if evaluated.spec.settings.probes:
-        networks = [model for model in evaluated.networks if model in evaluated.scores]
+        networks = [model for model in evaluated.networks if model in evaluated.models]
         parts += [("probe", model, other) for other in evaluated.others for model in networks]
         parts += [("importance", "", other) for other in evaluated.others]
         parts += [("inputs of model", model, "") for model in evaluated.scores]
@@ -190,13 +196,14 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     parts += [("regression", model, "") for model in evaluated.predictions]
     parts += [("labels", model, "") for model in evaluated.scores if evaluated.spec.models[model].event_labels]
     parts += [("thresholds", model, "") for model in evaluated.scores if evaluated.spec.models[model].points]
-    parts.append(("inputs", "", ""))
+    if evaluated.spec.domains.nominal in labelled:
+        parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:
         parts += [("classes", model, "") for model in evaluated.scores]
     if evaluated.others and len(evaluated.scores) > 1:
         parts.append(("ratio", "", ""))
     if evaluated.spec.settings.probes:
-        without_network = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
+        without_network = ["", *(model for model in evaluated.models if model not in evaluated.networks)]
         parts += [("probe", model, other) for other in evaluated.others for model in without_network]
     return parts + [("roc", "", domain) for domain in labelled if evaluated.scores]
 

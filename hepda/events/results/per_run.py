@@ -85,8 +85,8 @@ def removal_of(result: InputRemoval | str) -> dict[str, Any]:
 
 def _priors(numbers: Numbers) -> dict[str, Any]:
     """Return the share of signal in the yield of each domain, and the ratio of its odds to those of the source."""
-    nominal = numbers.priors[numbers.source][0]
     priors: dict[str, Any] = {}
+    nominal = numbers.priors[numbers.source][0] if numbers.source in numbers.priors else 0.0
     for domain, (value, error) in numbers.priors.items():
         possible = 0 < value < 1 and 0 < nominal < 1
         ratio = (value / (1 - value)) / (nominal / (1 - nominal)) if possible else None
@@ -96,6 +96,7 @@ def _priors(numbers: Numbers) -> dict[str, Any]:
     nothing = {"value": None, "odds_ratio": None}
     reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
     reasons |= {domain: f"it has no {class_name} events" for domain, class_name in numbers.missing_class.items()}
+    reasons = reasons if priors else {}  # an analysis without a signal has no share of it
     return priors | {domain: nothing | {"why": why} for domain, why in reasons.items()}
 
 

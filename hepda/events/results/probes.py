@@ -35,7 +35,7 @@ def probes(evaluated: EvaluationInput, model: str, other: str) -> dict[str, tupl
 
     Args:
         evaluated: the events, scores and networks.
-        model: the model whose score and embedding the probes see; "" for probes of the inputs.
+        model: the model whose score (or prediction) and embedding the probes see; "" for probes of the inputs.
         other: the domain that is compared with the source.
 
     Returns:
@@ -45,7 +45,9 @@ def probes(evaluated: EvaluationInput, model: str, other: str) -> dict[str, tupl
     table = evaluated.table
     values: dict[str, Callable[[Mask], Array]] = {"inputs": lambda mask: table.features[mask]}
     if model:
-        values = {"score": lambda mask: evaluated.scores[model][mask]}
+        name = "score" if model in evaluated.scores else "prediction"
+        output = evaluated.scores[model] if name == "score" else evaluated.predictions[model]
+        values = {name: lambda mask: output[mask]}
         if model in evaluated.networks:
             from hepda.events.training.tensors import model_features
 

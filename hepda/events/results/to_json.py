@@ -258,11 +258,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         **_decompositions(model_numbers, pairs),
         "domain_auc": {pair: domain_auc_of(spec, numbers, model, other) for other, pair in pairs.items()},
     }
-    if model_numbers.probes:
-        entry["probes"] = {
-            pairs[o]: {name: probes_of(p) for name, p in by_class.items()}
-            for o, by_class in model_numbers.probes.items()
-        }
+    entry |= _probes(model_numbers.probes, numbers.source)
     entry |= {
         "significance": significance_of(model_numbers),
         "working_points": {
@@ -280,6 +276,16 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
     return EventModel.from_json(plain(entry))
 
 
+def _probes(
+    probes: Mapping[str, Mapping[str, tuple[ProbeResult, ...] | str]], source: str
+) -> dict[str, dict[str, Any]]:
+    """Return the key `probes`, if there are any."""
+    by_pair = {
+        f"{source}:{other}": {name: probes_of(p) for name, p in by_class.items()} for other, by_class in probes.items()
+    }
+    return {"probes": by_pair} if by_pair else {}
+
+
 def _training(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys `training` and those of reweightings."""
     return {
@@ -294,6 +300,7 @@ def _number_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training
     entry = {
         "setup": setup_of(about),
         "regression": entry_of(about, numbers.regressions[model], numbers.source),
+        **_probes(numbers.regressions[model].probes, numbers.source),
         **_training(training),
     }
     return EventModel.from_json(plain(entry))

@@ -51,7 +51,7 @@ def _kind(model: ModelSpec) -> str:
     else:
         words = [_network(section) if isinstance(section, NetworkConfig) else f"trees, {section.library}"]
     words += [f"{len(model.classes)} classes"] if model.classes else []
-    words += [f"predicts {model.regression.axis()}, {model.regression.loss} loss"] if model.predicts == "number" else []
+    words += [f"predicts {model.regression.plain}, {model.regression.loss} loss"] if model.predicts == "number" else []
     words += [f"labels {', '.join(model.event_labels)}"] if model.event_labels else []
     words += [f"score {section.score}"] if section.score is not None else []
     return ", ".join(words)

@@ -18,9 +18,8 @@ def response(
         of = {"Model": model, "Domain": domain}
         spread = interval(curve.median, curve.low, curve.high, "central 68.27 % of the events")
         name, _, unit = ylabel.partition(" [")
-        column = Dependent(
-            f"Median of {name[0].lower()}{name[1:]}", numbers(curve.median), [spread], of, unit.rstrip("]")
-        )
+        title = f"Median of {name[:1].lower()}{name[1:]}"
+        column = Dependent(title, numbers(curve.median), [spread], of, unit.rstrip("]"))
         found += [
             Curve(bins(xlabel, curve.edges), column),
             Curve(bins(xlabel, curve.edges), Dependent("Mean of the target", numbers(curve.target), of=of)),

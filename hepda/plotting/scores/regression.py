@@ -69,11 +69,11 @@ def response_figure(curves: Curves, *, model: str, xlabel: str, ylabel: str, lab
                 x + step, y, yerr=np.stack([y - low, high - y]), fmt=MARKERS[index % len(MARKERS)],
                 color=colours[domain], elinewidth=0.7, markersize=2.8, label=domain,
             )  # fmt: skip
-    low, high = float(min(map(np.min, ends))), float(max(map(np.max, ends)))
-    pad = 0.04 * (high - low)
-    axes.plot([low - pad, high + pad], [low - pad, high + pad], color="#555555", linestyle=DASHES[1], linewidth=0.8,
+    least, most = float(min(map(np.min, ends))), float(max(map(np.max, ends)))
+    pad = 0.04 * (most - least)
+    axes.plot([least - pad, most + pad], [least - pad, most + pad], color="#555555", linestyle=DASHES[1], linewidth=0.8,
               zorder=1, label="Prediction = target")  # fmt: skip
-    axes.set_ylim(low - pad, high + pad)
+    axes.set_ylim(least - pad, most + pad)
     axes.set_xlim(float(min(map(np.min, ends[::3]))) - pad, float(max(map(np.max, ends[::3]))) + 2 * pad)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
@@ -108,11 +108,11 @@ def resolution_figure(curves: Curves, *, model: str, xlabel: str, unit: str = ""
             known, width = np.isfinite(values), np.diff(curve.edges)
             x = curve.edges[:-1] + width * (0.2 + 0.6 * (index + 0.5) / len(curves))
             ends = np.stack([x - curve.edges[:-1], curve.edges[1:] - x])[:, known]
-            look = {"color": colours[domain], "fmt": MARKERS[index % len(MARKERS)], "markersize": 2.8}
+            marker = MARKERS[index % len(MARKERS)]
             panel.errorbar(x[known], values[known], xerr=ends, fmt="none", ecolor=colours[domain], elinewidth=0.4)
             panel.errorbar(
                 x[known], values[known], yerr=np.stack([values - low, high - values]).clip(min=0)[:, known],
-                linewidth=0.9, label=domain, **look,
+                fmt=marker, color=colours[domain], markersize=2.8, linewidth=0.9, label=domain,
             )  # fmt: skip
             reach += [*low[known].tolist(), *high[known].tolist()]
         pad = 0.08 * (max(reach) - min(reach)) or 1.0

@@ -152,9 +152,11 @@ def _differences(
             results[other] = pair
             continue
         try:
-            sides = [sample(values[mask], weight[mask], f"the events of {which}") for mask, which in zip(
-                pair, ("the nominal domain", other), strict=True)]  # fmt: skip
-            (results[other],) = compare_models([ModelScores(*sides)], settings)
+            source, target = (
+                sample(values[mask], weight[mask], f"the events of {which}")
+                for mask, which in zip(pair, ("the nominal domain", other), strict=True)
+            )
+            (results[other],) = compare_models([ModelScores(source, target)], settings)
         except DataError as reason:
             results[other] = str(reason)
     return results

@@ -38,7 +38,7 @@ def residual_table(metrics: EventMetrics) -> Table:
             rows.append(
                 [
                     Cell(title, title),
-                    Cell(entry.name, entry.name),
+                    Cell(entry.name, entry.name, latex=entry.title if entry.title != entry.name else ""),
                     *(numbers.quantity(key).cell() for key in NUMBERS),
                     numbers.quantity("n_eff").cell(digits=4),
                 ]

@@ -120,13 +120,14 @@ def probe_tables(metrics: EventMetrics) -> list[Table]:
     """Return the AUC of fresh classifiers of the domains, one table for each pair and class."""
     note = (
         "AUC of classifiers of the domains (trees, network) that are trained afterwards, on their test events; 0.5: "
-        "no separation. Last row: the same on the inputs of all models."
+        "no separation. Of a model that predicts a number, its prediction is its score. Last row: the same on the "
+        "inputs of all models."
     )
     columns = [(representation, kind) for representation in ("score", "embedding") for kind in CLASSIFIERS]
     head = ["Model", *(f"{REPRESENTATIONS[what]}: {CLASSIFIERS[kind]}" for what, kind in columns)]
     tables: list[Table] = []
-    for pair in keys_of(model.probes for model in metrics.classifiers.values()):
-        by_model = {name: model.probes.get(pair, {}) for name, model in metrics.classifiers.items()}
+    for pair in keys_of(model.probes for model in metrics.models.values()):
+        by_model = {name: model.probes.get(pair, {}) for name, model in metrics.models.items()}
         for which in keys_of(by_model.values()):
             rows = [
                 [Cell(name, name), *(_probe(by_class[which], kind, what) for what, kind in columns)]
@@ -143,7 +144,10 @@ def probe_tables(metrics: EventMetrics) -> list[Table]:
 
 
 def _probe(entry: ProbeEntry, kind: str, representation: str) -> Cell:
-    return quantity_in(entry.bdt if kind == "bdt" else entry.mlp, representation).cell()
+    by_representation = (entry.bdt if kind == "bdt" else entry.mlp) or {}
+    if representation == "score" and "prediction" in by_representation:
+        representation = "prediction"
+    return quantity_in(by_representation, representation).cell()
 
 
 def _trees_alone(metrics: EventMetrics) -> list[Table]:
