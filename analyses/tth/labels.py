@@ -206,7 +206,7 @@ def main() -> None:
     """Print thresholds, the course of the policies, and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run of configs/tth_labels.yaml")
-    parser.add_argument("--trials", type=int, default=2000, help="trials of each policy")
+    parser.add_argument("--trials", type=int, default=3000, help="trials of each policy")
     parser.add_argument("--replicas", type=int, default=500, help="replicas of the judging events")
     options = parser.parse_args()
     choosing, judging = read(options.run)

@@ -14,10 +14,11 @@ from hepda.events import check_text
 from hepda.events.check import check_events
 from tests.factory import analysis, write_analysis
 
+POINTS = {"tight": {"objective": "efficiency", "efficiency": 0.3}}
 FIT = {
     "regions": {
         "low": {"selection": "n_jets <= 6", "role": "control", "variable": "ht", "bins": 2},
-        "high": {"selection": "n_jets > 6", "largest": "ttH"},
+        "high": {"selection": "n_jets > 6", "largest": "ttH", "passes": "tight"},
     }
 }
 
@@ -41,7 +42,7 @@ def samples():
 def checked(tmp_path_factory):
     models = {"bdt": {"kind": "bdt", "iterations": 3}}
     folder = tmp_path_factory.mktemp("yields")
-    path = write_analysis(folder, n=500, samples=samples(), models=models, signal="ttH", fit=FIT)
+    path = write_analysis(folder, n=500, samples=samples(), models=models, signal="ttH", fit=FIT, working_points=POINTS)
     config = load_config(path, ["evaluation.blind=null"])
     return folder, config, check_events(config, lambda *_: None)
 
@@ -95,6 +96,7 @@ def test_the_page_has_a_row_a_process_and_region(checked) -> None:
     regions = page.index("Regions")
     signal, background = (result.yields[1].total(signal=is_signal).sumw for is_signal in (True, False))
     assert f"{signal / background:.3g}" in page[regions + 3].split()
+    assert any("before the conditions on working points" in line and "high (tight)" in line for line in page)
     assert any("before the condition on the largest output" in line and "high (ttH)" in line for line in page)
 
 

@@ -194,8 +194,9 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
     parts += [("regression", model, "") for model in evaluated.predictions]
-    parts += [("labels", model, "") for model in evaluated.scores if evaluated.spec.models[model].event_labels]
-    parts += [("thresholds", model, "") for model in evaluated.scores if evaluated.spec.models[model].points]
+    described = [(name, model) for name, model in evaluated.spec.models.items() if name in evaluated.scores]
+    parts += [("labels", name, "") for name, model in described if model.event_labels]
+    parts += [("thresholds", name, "") for name, model in described if model.points]
     if evaluated.spec.domains.nominal in labelled:
         parts.append(("inputs", "", ""))
     if not evaluated.spec.classes.is_binary:

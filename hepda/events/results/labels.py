@@ -12,6 +12,7 @@ from hepda.errors import DataError
 from hepda.evaluation.classes import Resampling, score_against_class
 from hepda.evaluation.objectives import F1, labelled_scores
 from hepda.evaluation.thresholds import choose, macro_f1
+from hepda.events.domains.roles import blinded_domains
 from hepda.events.table.truth import truth_of
 from hepda.results.evaluation import Interval
 from hepda.results.thresholds import ChosenThreshold, MacroScore
@@ -37,7 +38,10 @@ class ModelLabels:
 
 
 def model_labels(evaluated: EvaluationInput, model: str) -> ModelLabels:
-    """Return the numbers of the labels of a model in every domain where all of them are known for some events."""
+    """Return the numbers of the labels of a model, in every domain where all of them are known for some events.
+
+    A label may be known in data too; no number is taken from data that are blinded.
+    """
     spec, table = evaluated.spec, evaluated.table
     about, resampling = spec.models[model], Resampling(spec.replicas, spec.seed)
     names = about.event_labels
@@ -54,7 +58,8 @@ def model_labels(evaluated: EvaluationInput, model: str) -> ModelLabels:
             result.thresholds[name] = ChosenThreshold(None, None, 0.0, str(reason))
     chosen = {name: c.threshold.value for name, c in result.thresholds.items() if c.threshold is not None}
     sets = {HALF: dict.fromkeys(names, 0.5)} | ({CHOSEN: chosen} if len(chosen) == len(names) else {})
-    for domain in table.domain_names:
+    hidden = blinded_domains(spec.domains, table)
+    for domain in (name for name in table.domain_names if name not in hidden):
         of_domain = table.of_domain(domain)
         if not all(np.any(of_domain & (truth[name] == 1)) for name in names):
             continue

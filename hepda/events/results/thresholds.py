@@ -38,7 +38,7 @@ from hepda.evaluation.objectives import (
 )
 from hepda.evaluation.thresholds import choose, judge
 from hepda.events.dataset.splits import chooses_threshold
-from hepda.events.domains.roles import compared
+from hepda.events.domains.roles import blinded_domains, compared
 from hepda.events.specs import Cut, ModelSpec, PointSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.truth import truth_of
@@ -160,8 +160,8 @@ def _in_domains(
     threshold: float,
 ) -> Iterator[tuple[str, tuple[WorkingPoint, float | None, float | None]]]:
     """Yield by domain what passes of the judging events, with F1 and significance at the yields of the domain."""
-    table = evaluated.table
-    for domain in table.domain_names:
+    table, hidden = evaluated.table, blinded_domains(evaluated.spec.domains, evaluated.table)
+    for domain in (name for name in table.domain_names if name not in hidden):
         known = table.of_domain(domain) & (truth >= 0)
         rows = known & judging
         try:

@@ -32,6 +32,7 @@ _SAMPLE_FREE = ("label", "color")
 _SECTION_FREE = (
     "encoder", "class_head", "dropout", "activation", "ensemble", "training", "library", "iterations", "learning_rate",
     "max_leaves", "max_depth", "min_samples", "l2", "patience", "reweight", "classes", "score",
+    "labels", "label_strength", "label_balance",
 )  # fmt: skip
 _DOMAIN_FREE = (
     "method", "input", "tail", "balance", "strength", "schedule", "warmup", "head", "steps", "learning_rate_factor",

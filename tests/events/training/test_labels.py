@@ -67,6 +67,13 @@ def test_every_label_has_a_score_and_numbers(run):
     ]
 
 
+def test_no_number_is_taken_from_blinded_data_whose_label_is_known(run):
+    """The number of jets is known in data; the file blinds them."""
+    of_model = EventMetrics.from_json(json.loads((run / "metrics.json").read_text())).models["dann"]
+    assert list(of_model.labels.domains) == ["simulation", "alternative", "third"]
+    assert set(of_model.thresholds["crowded"].domains) == {"simulation", "alternative", "third"}
+
+
 def test_f1_is_that_of_the_events_that_did_not_choose(run):
     from sklearn.metrics import f1_score
 
