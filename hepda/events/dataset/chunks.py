@@ -226,7 +226,7 @@ class ChunkReader:
         key = event_key(*numbers.values())
         evaluator.define(PHYSICAL, Column(weight))
         # One type for all files: they may have a number as int32, uint64 or int64.
-        extra = {identifier_column(name): values.astype(np.int64) for name, values in numbers.items()}
+        extra: dict[str, NDArray[Any]] = {identifier_column(n): v.astype(np.int64) for n, v in numbers.items()}
         extra |= self._domains(evaluator, weight, path, entries) | self._regions(evaluator, path, entries)
         extra |= self._targets(evaluator, path, entries)
         for name, expression in self.plan.columns.items():

@@ -231,10 +231,11 @@ def shifts(
         )
         level = next((point.null.level for point in points if point.null is not None), None)
         if level is not None:
-            ends = ([None if p.null is None else getattr(p.null, end) for p in points] for end in ("low", "high"))
-            zeros = [0.0] * len(points)
-            spread = interval(zeros, *ends, f"{100 * level:.0f} % of the samples")
-            curves.append(Curve(efficiencies, Dependent("Shift between samples of one generator", zeros, [spread], of)))
+            low = [None if p.null is None else p.null.low for p in points]
+            high = [None if p.null is None else p.null.high for p in points]
+            zero = numbers(np.zeros(len(points)))
+            spread = interval(zero, low, high, f"{100 * level:.0f} % of the samples")
+            curves.append(Curve(efficiencies, Dependent("Shift between samples of one generator", zero, [spread], of)))
     return joined(curves)
 
 

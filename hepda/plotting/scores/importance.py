@@ -69,7 +69,7 @@ def class_importance_figure(
     axes.plot([0.0, 0.0], [-0.6, len(shown) - 0.4], color="black", linewidth=0.6, zorder=1)  # not through the legend
     for line in range(1, len(shown)):
         axes.axhline(line - 0.5, color="#dddddd", linewidth=0.5, zorder=0)
-    axes.set_yticks(range(len(shown)), reversed(texts))
+    axes.set_yticks(range(len(shown)), texts[::-1])
     axes.tick_params(axis="y", which="both", length=0)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-0.6, len(shown) - 0.4)

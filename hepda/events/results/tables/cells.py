@@ -54,5 +54,6 @@ def shift_cell(bias: BiasEntry | None, point: str, *, marked: bool = False) -> C
     if shift.low is None:
         shift = shift.with_error(number(bias.efficiency_shift_error.get(point)))
     null = quantity_in(bias.efficiency_shift_null, point)
-    inside = shift.value is not None and null.low is not None and null.high is not None
-    return shift.scaled(100.0).cell(unit=" %", good=marked and inside and null.low <= shift.value <= null.high)
+    value, low, high = shift.value, null.low, null.high
+    inside = value is not None and low is not None and high is not None and low <= value <= high
+    return shift.scaled(100.0).cell(unit=" %", good=marked and inside)
