@@ -61,6 +61,10 @@ def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
     return f"{zlib.crc32(json.dumps(checksums).encode(), value):08x}"
 
 
+_WITHOUT_EFFECT: Any = {"training": {"processes"}, "score": True, "regress": {"label", "unit", "range", "bins"}}
+"""Keys of models on which no training depends."""
+
+
 def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path:
     """Return the folder that keeps finished and unfinished trainings with these inputs until the run is complete.
 
@@ -70,8 +74,7 @@ def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path
     work = run / exchange.WORK
     folder = work / inputs
     sections = {
-        model: section.model_dump(mode="json", exclude={"training": {"processes"}, "score": True})
-        for model, section in config.models.items()
+        model: section.model_dump(mode="json", exclude=_WITHOUT_EFFECT) for model, section in config.models.items()
     }
     if resume and (folder / exchange.SECTIONS).exists() and (folder / NEW).is_dir():
         _forget_changed(folder, sections)

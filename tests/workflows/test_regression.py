@@ -34,23 +34,22 @@ MODELS: dict[str, Any] = {
     "classes": {"kind": "bdt", "iterations": 30},
     "net": {"kind": "network", "encoder": [16], "ensemble": 2, **NUMBER, "training": {"epochs": 12, "patience": 12}},
     "dann": {"kind": "network", "encoder": [16], "domain": DOMAIN, **NUMBER},
-    "mmd": {"kind": "network", "encoder": [8], **NUMBER,
-            "domain": {"method": "mmd,coral", "source": ["background"], "target": ["background_alt"]}},
     "trees": {"kind": "bdt", "iterations": 30, **NUMBER},
     "robust": {"kind": "bdt", "iterations": 30, "train_on": ["background"],
                "regress": {**TARGET, "loss": "absolute", "selection": "n_b >= 3", "range": [300, 1500], "bins": 4}},
     "sets": {"kind": "network", "encoder": {"kind": "deepsets", "collections": ["jets"], "width": 6, "layers": 1},
              **NUMBER},
 }  # fmt: skip
-NUMBERS = ["net", "dann", "mmd", "trees", "robust", "sets"]
+NUMBERS = ["net", "dann", "trees", "robust", "sets"]
 DEFAULTS: dict[str, Any] = {
     "features": ["ht", "n_jets", "met"],
     "models": MODELS,
     "collections": {"jets": {"max": 6, "features": {"pt": "jet_pt", "eta": "jet_eta"}}},
     "training": {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "processes": 1, "patience": None},
     "evaluation": {"probes": False, "bootstrap": 20, "blind": None},
-    "fit": {"regions": {"low": {"selection": "n_jets < 7", "bins": 2, "min_n_eff": 40},
-                        "high": {"selection": "n_jets >= 7", "variable": "trees", "bins": 2, "role": "control"}}},
+    "fit": {"regions": {"low": {"selection": "n_jets < 7", "bins": 2, "min_n_eff": 20},
+                        "high": {"selection": "n_jets >= 7", "variable": "trees", "bins": 2, "min_n_eff": 8,
+                                 "role": "control"}}},
 }  # fmt: skip
 
 

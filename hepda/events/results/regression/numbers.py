@@ -29,7 +29,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 LEFT_OUT = (
     "predicts a number and no class, so it has no ROC curve and AUC, no working points, efficiency shifts and "
-    "calibration, no significance and no fit, and `evaluation.blind` does not apply to it"
+    "calibration, no significance and no fit of its own; its predictions of data are compared only if "
+    "`evaluation.blind` is null"
 )
 """What models that predict a number are not part of."""
 
