@@ -27,7 +27,7 @@ from hepda.config import BdtConfig
 from hepda.errors import ConfigError
 from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.training.objects import layout_of
-from hepda.events.training.scoring import head_of
+from hepda.events.training.probabilities import head_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
 from hepda.export.onnx.graph import FLOAT, INTEGER, OPSET, OnnxGraph
