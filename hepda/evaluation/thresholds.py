@@ -152,11 +152,11 @@ def macro_f1(
         if place:
             change = _interval_or_why(macro - central[0].mean(), of_replicas - drawn[:, 0].mean(axis=1), resampling)
             difference = None if isinstance(change, str) else change
-        by_label = {
+        of_labels: dict[str, Interval | str] = {
             label: _interval_or_why(central[place, number], drawn[:, place, number], resampling)
             for number, label in enumerate(labels)
         }
-        results[name] = MacroScore(_interval_or_why(macro, of_replicas, resampling), by_label, difference)
+        results[name] = MacroScore(_interval_or_why(macro, of_replicas, resampling), of_labels, difference)
     return results
 
 

@@ -237,7 +237,10 @@ def _described(entry: ThresholdEntry) -> str:
     value = entry.quantity("value").cell().text
     own = entry.value_on_choosing_events
     choosers = "" if own is None else f" ({Quantity(float(own)).cell().text} on those that chose it)"
-    name = entry.objective if entry.objective != "fixed" else "efficiency"
+    name = {
+        "fixed": "efficiency",
+        "equal_background": f"ratio of the background efficiency in {entry.domain} to the nominal one, minus 1:",
+    }.get(entry.objective, entry.objective)
     return f"{entry.output} >= {float(entry.threshold.value):.4g}; {name} {value} on other events{choosers}"
 
 

@@ -202,7 +202,7 @@ def build_network(
     from hepda.adversarial import Head, Network, categorical_encoder, mlp, seeded
     from hepda.adversarial.methods import Comparison, build
     from hepda.events.training.domain_loss import ADVERSARY, comparison_of
-    from hepda.events.training.scoring import head_of
+    from hepda.events.training.probabilities import head_of
     from hepda.events.training.tensors import CLASSES
 
     section = model.section

@@ -31,6 +31,11 @@ _BLOCK = 1_000_000
 """Number of events of which discriminants are computed at once."""
 
 
+def head_of(label: str) -> str:
+    """Return the name of the head of a network that learns a label."""
+    return f"label_{label}"
+
+
 def score_columns(model: ModelSpec, scores: NDArray[np.floating]) -> dict[str, Floats]:
     """Return the score columns of a model, [n] each; the first is its score.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.config import BdtConfig
 from hepda.errors import ConfigError, SourceError
-from hepda.events.training.probabilities import score_columns
+from hepda.events.training.probabilities import head_of, score_columns
 
 if TYPE_CHECKING:
     from hepda.adversarial import Network
@@ -167,11 +167,6 @@ def network_output(network: Network, model: ModelSpec, features: Any) -> NDArray
         return output
     labels = [network.predict(features, head=head_of(name)) for name in model.event_labels]
     return np.column_stack([output, *labels])
-
-
-def head_of(label: str) -> str:
-    """Return the name of the head of a label."""
-    return f"label_{label}"
 
 
 def check_inputs(path: Path, about: Mapping[str, Any], names: Sequence[str], model: ModelSpec) -> None:

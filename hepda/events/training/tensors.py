@@ -37,8 +37,8 @@ from hepda.events.training.domain_loss import (
     with_extra,
 )
 from hepda.events.training.objects import set_array, set_rows, stays_on_disk
+from hepda.events.training.probabilities import head_of
 from hepda.events.training.reweighting import TrainingFactors, source_factors
-from hepda.events.training.scoring import head_of
 from hepda.runtime.jobs import TrainingPart
 
 Mask = NDArray[np.bool_]

@@ -30,7 +30,7 @@ from hepda.errors import ConfigError
 from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.training.fusion import read_fusion
 from hepda.events.training.objects import layout_of
-from hepda.events.training.scoring import head_of
+from hepda.events.training.probabilities import head_of
 from hepda.export.onnx.discriminants import discriminant
 from hepda.export.onnx.folds import fold
 from hepda.export.onnx.fusions import fused
