@@ -24,7 +24,7 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     section = model.section
     setup: dict[str, Any] = {
         "kind": _kind(model),
-        "class_loss": list(model.samples),
+        "class_loss": [] if isinstance(section, EventFusionConfig) and section.method == "mean" else list(model.samples),
     }
     if model.classes:
         setup["classes"] = list(model.classes)
