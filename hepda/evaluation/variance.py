@@ -78,9 +78,8 @@ def variance_components(
     drawn = np.array([_components(values[:, :, chosen], random=random) for chosen in draws])
     ends = np.quantile(drawn, [0.5 + level / 2, 0.5 - level / 2], axis=0)
     mirrored = 2.0 * estimate - ends
-    return VarianceComponents(
-        *(Interval(*map(float, part), level=level) for part in zip(estimate, *mirrored, strict=True))
-    )
+    numbers = zip(estimate.tolist(), *mirrored.tolist(), strict=True)
+    return VarianceComponents(*(Interval(value, low, high, level) for value, low, high in numbers))
 
 
 def _components(values: FloatArray, *, random: bool) -> FloatArray:

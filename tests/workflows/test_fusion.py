@@ -67,6 +67,7 @@ def test_it_has_its_own_rows_in_numbers_and_tables(run: Path) -> None:
     assert models["stack"].fusion.folds[0].events > 200 and models["network"].fusion is None
     assert models["stack"].setup.adaptation == "of dann" and models["stack"].verdict.adapted
     assert models["both"].setup.kind == "mean of the logits of bdt + network"
+    assert not models["both"].setup.class_loss and models["stack"].setup.class_loss == ["signal", "background"]
     weights = finished.tables["fusions"]
     assert list(weights["Part"]) == [
         "bdt", "network", "bdt", "dann", "constant, signal", "bdt", "network",

@@ -75,7 +75,7 @@ def learned(model: ModelSpec, table: FeatureTable, scores: Mapping[str, NDArray[
         used = table.of_samples(model.samples) & np.asarray(table.fold != fold)
         if (available := int(used.sum())) > MOST_EVENTS:
             used &= is_chosen(table.key, MOST_EVENTS / available)
-    rows = np.flatnonzero(used)
+    rows = np.flatnonzero(used).astype(np.int32)
     label = np.asarray(model.label_of(table, rows))
     try:
         weight = negative_weights(table.weight[rows], model.negative_weights).weight

@@ -50,6 +50,8 @@ class EventJob(jobs.TrainingJob):
         section = self.spec.section
         if isinstance(section, BdtConfig):
             return train_bdt(self)
+        if isinstance(section, EventFusionConfig):
+            raise TypeError(f"{self.model} is a fusion, which is not trained")
         epochs = section.training.epochs
         return train_network(self, lambda history: progress(history.epochs, epochs))
 

@@ -22,9 +22,10 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     It has the kind, the samples of the class loss, the adaptation, and the number of networks averaged in a fold.
     """
     section = model.section
+    learns = not (isinstance(section, EventFusionConfig) and section.method == "mean")
     setup: dict[str, Any] = {
         "kind": _kind(model),
-        "class_loss": list(model.samples),
+        "class_loss": list(model.samples) if learns else [],
     }
     if model.classes:
         setup["classes"] = list(model.classes)

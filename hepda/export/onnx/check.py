@@ -153,15 +153,15 @@ def expected_outputs(
     outputs: dict[str, NDArray[np.float64]] = {}
     by_fold: list[NDArray[np.float64]] = []
     of_models = {by_fold_of(model.spec.name): model for model in exported.trained}
-    for fold in range(spec.folds):
+    for number in range(spec.folds):
         if spec.fused:
-            parts = [np.asarray(found[name], dtype=np.float32)[:, fold] for name in of_models]
-            prediction = read_fusion(spec, exported.folder.parent, fold)(parts)
+            parts = [np.asarray(found[name], dtype=np.float32)[:, number] for name in of_models]
+            prediction = read_fusion(spec, exported.folder.parent, number)(parts)
             by_fold.append((prediction if spec.classes else prediction[:, 0]).astype(np.float64))
         else:
-            by_fold.append(_prediction(exported, events.rows(exported), fold))
+            by_fold.append(_prediction(exported, events.rows(exported), number))
     for name, model in of_models.items() if spec.fused else ():
-        predicted = [_prediction(model, events.rows(model), fold) for fold in range(spec.folds)]
+        predicted = [_prediction(model, events.rows(model), number) for number in range(spec.folds)]
         outputs[name] = np.stack(predicted, axis=1).reshape(found[name].shape)
     fold = fold_of(event_key(*events.key), spec.folds)
     outputs["fold"] = fold.astype(np.float64)
