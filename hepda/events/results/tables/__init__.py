@@ -25,6 +25,7 @@ from hepda.events.results.tables.differences import (
     two_sample_tables,
 )
 from hepda.events.results.tables.quality import (
+    best_cut_table,
     by_domain_table,
     models_table,
     other_tables,
@@ -38,6 +39,7 @@ from hepda.events.results.tables.summary import summary_table
 __all__ = [
     "adaptation_table",
     "answers_table",
+    "best_cut_table",
     "bias_tables",
     "bins_table",
     "by_domain_table",
