@@ -82,8 +82,8 @@ def scan_cuts(
     significance is that of the selected events of all parts together, so that no event chooses the cut at which it is
     counted, and every event is counted. More than five parts are joined to five in ten ways, and the significance is
     the mean over those, so that it hardly depends on which events choose; the cut that is returned is the median of
-    all. Without groups the best cut is biased upwards by the fluctuations on which it was chosen. The curves use all
-    events.
+    all. Without groups the best cut is biased upwards by the fluctuations on which it was chosen, as is the number
+    `naive`, the largest value of the curve. The curves use all events.
 
     Args:
         experiment: the events and their uncertainties.
@@ -108,7 +108,8 @@ def scan_cuts(
     curves = yields.curves(experiment)
     divisions = _divisions(above.parts, seed)
     fits = _cross_fit(experiment, parts.each(lambda x: np.einsum("dgp,pm->dgm", divisions, x)), min_n_eff)
-    best = [_averaged(fit, min_n_eff) for fit in fits]
+    naive = _largest(yields, [z for z, _ in curves], min_n_eff)
+    best = [replace(_averaged(fit, min_n_eff), naive=z) for fit, z in zip(fits, naive, strict=True)]
     bands: dict[str, tuple[FloatArray, FloatArray]] = {}
     if replicas:
         one_each = divisions[np.arange(replicas) % len(divisions)]
@@ -406,6 +407,13 @@ def _divisions(parts: int, seed: int) -> FloatArray:
     generator = np.random.default_rng(seed)
     groups = np.stack([generator.permutation(np.arange(parts) % _GROUPS) for _ in range(_WAYS)])
     return np.asarray(groups[:, None, :] == np.arange(_GROUPS)[None, :, None], dtype=np.float64)
+
+
+def _largest(yields: _Yields, curves: list[FloatArray], min_n_eff: float) -> list[float | None]:
+    """Return the largest value of each curve [m] at a cut that may be chosen, None if there is no such cut."""
+    allowed = (yields.n_eff >= min_n_eff) & (yields.background > 0)
+    usable = [z[allowed & np.isfinite(z)] for z in curves]
+    return [float(z.max()) if len(z) else None for z in usable]
 
 
 def _averaged(fit: _Fit, min_n_eff: float) -> Significance:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
 from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
-from hepda.results.images import ImageMetrics
+from hepda.results.images import ImageMetrics, ImageModel
 from hepda.results.metrics import head
 from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
@@ -168,8 +168,7 @@ class ImagesKind(KindOf[ImageMetrics]):
             if not self.config.adapts(name)
         ]
         if adapted:
-            best = max(adapted, key=lambda name: accuracy[name])
-            sentences.append(f"Best adapted model: {models[best].title}, {accuracy[best]:.4f} on the target.")
+            sentences.append(_best_sentence({name: models[name] for name in adapted}))
         if metrics.protocol is not None:
             protocol = metrics.protocol
             sentences.append(f"Weights of the {protocol.epoch}; target labels {protocol.target_labels}.")
@@ -206,3 +205,20 @@ class ImagesKind(KindOf[ImageMetrics]):
             panels.append(ComparisonPanel(f"Accuracy, {side}", values))
         shown = {"summary": [tables.accuracy_table(merged)], "training": [training_table(merged)]}
         return RunComparison(shown, [panels])
+
+
+def _best_sentence(adapted: Mapping[str, ImageModel]) -> str:
+    """Return which adapted model is the best on the target, and its accuracy without the luck of being the best."""
+    from hepda.evaluation.best_of import best_of
+    from hepda.number_format import Quantity
+
+    accuracy = {name: model.accuracy["target"] for name, model in adapted.items()}
+    name = max(adapted, key=lambda model: accuracy[model].value or 0.0)
+    sentence = f"Best adapted model: {adapted[name].title}, {accuracy[name].value or 0.0:.4f} on the target"
+    trainings = [[float(value) for value in entry.seeds] for entry in accuracy.values()]
+    numbers = {len(values) for values in trainings}
+    if len(trainings) < 2 or len(numbers) > 1 or min(numbers) < 2:
+        return f"{sentence}."
+    best = best_of(trainings)
+    corrected = Quantity(best.value, best.low, best.high).cell(digits=4).text
+    return f"{sentence}; {corrected} without the luck of being the best of {best.points}."

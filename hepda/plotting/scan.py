@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import offset_copy
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import COLUMN, PAGE, Canvas, Label, LineStyle, axes_label, model_styles, styled
@@ -114,7 +115,8 @@ def scan_tradeoff_figure(
         _known(point, p.x, p.y) for points in curves.values() for point in points for row in panels for p in row
     ):
         raise DataError("no point of the scan has both an AUC and a bias; there is no trade-off to draw")
-    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=len(curves) + 4)
+    banded = any(panel.band is not None for row in panels for panel in row)
+    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=_entries(curves, banded))
     styles = model_styles(curves)
     for axes_row, row in zip(grid, panels, strict=True):
         for axes, panel in zip(axes_row, row, strict=True):
@@ -133,7 +135,6 @@ def scan_tradeoff_figure(
             axes.set_xlabel(panel.x_label)
             axes.set_ylabel(panel.y_label)
     axes_label(grid[0][0], label)
-    banded = any(panel.band is not None for row in panels for panel in row)
     _legend(drawn, styles, curves, "no difference (95 %)" if banded else "", connected=connected)
     return drawn
 
@@ -171,7 +172,7 @@ def scan_criterion_figure(
     if not any(_known(point, panel.y) for point in shown for panel in panels):
         raise DataError("no point of the scan has a value of the criterion; there is nothing to draw")
     place, ticks = _axis([point.at for point in shown])
-    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=len(curves) + 4)
+    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=_entries(curves, bool(band_text)))
     styles = model_styles(curves)
     for (axes,), panel in zip(grid, panels, strict=True):
         if panel.band is not None:
@@ -239,13 +240,17 @@ def _expected(axes: Axes, point: ScanPoint, panel: Panel, measured: tuple[float,
         return
     factor = panel.x_factor if panel.x else 1.0
     x, y = factor * along.value, upwards.value
+    beside = axes.transData
+    if not panel.x:  # both are at the same x
+        beside = offset_copy(beside, axes.get_figure(), x=5.0, units="points")
     across = [[abs(factor) * (along.value - along.low)], [abs(factor) * (along.high - along.value)]]
-    axes.plot([measured[0], x], [measured[1], y], color="black", linewidth=0.5, zorder=4)
+    if panel.x:
+        axes.plot([measured[0], x], [measured[1], y], color="black", linewidth=0.5, zorder=4)
     axes.errorbar(
         x, y, xerr=across if panel.x else None, yerr=[[y - upwards.low], [upwards.high - y]], fmt="none",
-        ecolor="black", elinewidth=0.7, zorder=5,
+        ecolor="black", elinewidth=0.7, zorder=5, transform=beside,
     )  # fmt: skip
-    axes.plot(x, y, **EXPECTED)
+    axes.plot(x, y, transform=beside, **EXPECTED)
 
 
 def _columns(spreads: Sequence[Spread]) -> tuple[list[float], list[float]]:
@@ -327,6 +332,17 @@ def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band
         handles.append(Patch(facecolor=BAND, edgecolor="#b0b0b0", linewidth=0.4, label=band))
     columns = _legend_columns(drawn.get_size_inches()[0])
     drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=columns)
+
+
+def _entries(curves: Curves, banded: bool) -> int:
+    """Return the number of entries that `_legend` draws."""
+    points = [point for of_curve in curves.values() for point in of_curve]
+    marks = (
+        any(p.chosen for p in points),
+        any(p.chosen and p.corrected for p in points),
+        any(p.failed for p in points),
+    )
+    return len(curves) + sum(marks) + banded
 
 
 def _legend_columns(width: float) -> int:

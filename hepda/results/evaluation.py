@@ -228,6 +228,7 @@ class Significance:
     why: str | None = None
     low: float | None = None  # interval over bootstrap replicas of all events, the choice of the cut included
     high: float | None = None
+    naive: float | None = None  # at the best cut of the events that are counted, which is too good
 
 
 @dataclass(frozen=True, slots=True, eq=False)

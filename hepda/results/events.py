@@ -165,6 +165,10 @@ class SignificanceEntry(Record):
     asimov_with_uncertainty_interval: Ends | None = None
     asimov_with_bias_error: Number | None = None
     asimov_with_bias_interval: Ends | None = None
+    asimov_naive: Number | None = None
+    """At the best cut of the same events: too good, as the cut is the one at which they fluctuate upwards."""
+    asimov_with_uncertainty_naive: Number | None = None
+    asimov_with_bias_naive: Number | None = None
     bias_from: str | None = None
     """The domain whose difference is an uncertainty."""
     why: str | None = None

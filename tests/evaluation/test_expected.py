@@ -148,6 +148,25 @@ def test_the_interval_holds_the_spread_over_samples_and_the_parts_matter_less():
     assert np.std(again) < 0.5 * np.mean(widths)
 
 
+def test_the_best_cut_of_the_same_events_is_too_good_and_the_cross_fitted_one_is_not():
+    """Both against what the same score is worth on very many events."""
+    score, label, weight = toy(400_000, 999)
+    scale = 400_000 / 1500
+    truth = scan_cuts(Counting(score, label, np.abs(weight) / scale, mc_statistics=False)).best.value
+    naive, apart = [], []
+    for seed in range(60):
+        score, label, weight = toy(1500, seed)
+        groups = np.random.default_rng(seed).integers(0, 20, 1500)
+        best = scan_cuts(Counting(score, label, np.abs(weight), mc_statistics=False), groups=groups).best
+        naive.append(best.naive)
+        apart.append(best.value)
+    error = np.std(naive)
+    assert np.mean(naive) - truth > 0.2 * error
+    assert abs(np.mean(apart) - truth) < 0.2 * error + 2 * np.std(apart) / np.sqrt(60)
+    alone = scan_cuts(Counting(score, label, np.abs(weight))).best
+    assert alone.value == pytest.approx(alone.naive)  # without parts, the events choose that are counted
+
+
 def test_too_few_events_of_the_other_domain_say_why():
     score, label, weight = toy(2000)
     few = Counting(score, label, np.abs(weight), 0.1, other_score=[0.1, 0.5, 1.0])

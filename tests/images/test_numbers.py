@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hepda.config import validate_any
-from hepda.images import results, steps
+from hepda.images import kind, results, steps
 from hepda.plotting import images
+from hepda.results.images import ImageModel
 
 
 def test_accuracy_has_the_spread_of_the_seeds_and_the_error_of_the_test_set():
@@ -80,3 +81,20 @@ def test_figures_show_what_they_are_given():
     curve = images.accuracy_figure({"m": [[0.2, None, 0.6], [0.4, 0.5]]}, images=5, target="T")
     (line,) = [line for line in curve.axes[0].lines if line.get_label() == "m"]
     assert np.allclose(line.get_ydata(), [0.3, 0.5, 0.6])
+
+
+def test_the_best_model_is_named_with_its_accuracy_as_measured_and_corrected():
+    def model(title, *seeds):
+        accuracy = {"value": float(np.mean(seeds)), "seeds": list(seeds)}
+        return ImageModel.from_json({"title": title, "accuracy": {"target": accuracy}})
+
+    several = {
+        "a": model("DANN", 0.90, 0.91, 0.92),
+        "b": model("MCD", 0.90, 0.90, 0.92),
+        "c": model("CDAN", 0.91, 0.90, 0.91),
+    }
+    sentence = kind._best_sentence(several)
+    assert sentence.startswith("Best adapted model: DANN, 0.9100 on the target; 0.90")
+    assert sentence.endswith("without the luck of being the best of 3.")
+    single = kind._best_sentence({"a": model("DANN", 0.9), "b": model("MCD", 0.8)})
+    assert single == "Best adapted model: DANN, 0.9000 on the target."

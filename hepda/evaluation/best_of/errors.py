@@ -23,6 +23,10 @@ from hepda.results.evaluation import FloatArray
 _ROUNDS = 12  # of the fit of means and seeds' effects in turn, which is exact in the first where no value is missing
 
 
+_LARGEST_SCALE = 9.0  # of a drawn variance, in those that were estimated
+_WEIGHT_OF_NONE = 2.0  # degrees of freedom that "the quantities have nothing to do with each other" counts for
+
+
 class ErrorModel(Protocol):
     """The errors of the means of some points, for one or more quantities.
 
@@ -66,7 +70,8 @@ class SeedErrors:
         if np.isfinite(self.prior):
             freedom = self.prior + self.each
             scale = scale * (freedom / generator.chisquare(freedom, size=(draws, points, 1)))
-        own = normal * np.sqrt(scale) * self.own
+        # Of one or two degrees of freedom the mean of the errors would not exist.
+        own = normal * np.sqrt(np.minimum(scale, _LARGEST_SCALE)) * self.own
         return own, self._shared(draws, scale.mean(axis=1), generator)
 
     @property
@@ -171,7 +176,15 @@ def errors_of_seeds(values: FloatArray, *, paired: bool) -> SeedErrors | None:
         of_effect = np.maximum(mean_square - total, 0.0) / points
         variance = variance + of_effect * (1.0 / count - 1.0 / seeds)[:, None]
     return SeedErrors(
-        mean, np.sqrt(variance), _correlation(rest), degrees, prior, each, mean_square, (points, seeds), total
+        mean,
+        np.sqrt(variance),
+        _correlation(rest, filled, degrees),
+        degrees,
+        prior,
+        each,
+        mean_square,
+        (points, seeds),
+        total,
     )
 
 
@@ -187,14 +200,24 @@ def _fit(values: FloatArray, present: NDArray[np.bool_]) -> tuple[FloatArray, Fl
     return (weight * (values - effect)).sum(axis=1) / weight.sum(axis=1), effect
 
 
-def _correlation(rest: FloatArray) -> FloatArray:
-    """Return the correlations of the quantities [quantities, quantities]; 0 with one that does not vary."""
+def _correlation(rest: FloatArray, values: FloatArray, degrees: float) -> FloatArray:
+    """Return the correlations of the quantities [quantities, quantities]; 0 with one that does not vary.
+
+    Correlations of different quantities from few degrees of freedom are near 1 by chance, so they are moved towards 0.
+    """
     product = np.einsum("psa,psb->ab", rest, rest)
     size = np.sqrt(np.diag(product))
     size = np.where(size > 0, size, 1.0)
     result = product / np.outer(size, size)
+    pairs = [[_same(values[..., a], values[..., b]) for b in range(len(size))] for a in range(len(size))]
+    result = np.where(pairs, result, result * degrees / (degrees + _WEIGHT_OF_NONE))
     np.fill_diagonal(result, 1.0)
     return np.asarray(result)
+
+
+def _same(first: FloatArray, second: FloatArray) -> bool:
+    """Return whether two quantities are one number, or one with its sign changed."""
+    return bool(np.array_equal(first, second) or np.array_equal(first, -second))
 
 
 def _root(matrix: FloatArray) -> FloatArray:

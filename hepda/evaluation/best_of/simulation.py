@@ -31,6 +31,7 @@ Rule = Callable[[FloatArray], NDArray[np.intp]]
 _RATIOS = np.concatenate([[0.0], np.geomspace(0.1, 50.0, 27)])
 """Standard deviations of the true values that are considered, in errors of a mean."""
 _PRIOR = np.gradient(_RATIOS)
+_FEW = 8
 _RANKED = 250
 """Number of worlds, evenly over their errors, from which the level of the interval follows."""
 
@@ -121,7 +122,7 @@ def _worlds(mean: FloatArray, error: FloatArray, drawn: FloatArray, generator: G
     if not unit > 0.0:  # without noise the choice is always the same
         return _Worlds(mean + drawn, np.zeros(draws, dtype=np.intp), np.ones((draws, 1)))
     middle = float(mean.mean())
-    scaled, scaled_error = (mean - middle) / unit, np.maximum(error / unit, 1e-3)
+    scaled, scaled_error = _without_outliers((mean - middle) / unit), np.maximum(error / unit, 1e-3)
     posterior, centre = _posterior(scaled, scaled_error)
     uniform = (generator.permutation(draws) + generator.random(draws)) / draws
     spread = np.minimum(np.searchsorted(posterior.cumsum(), uniform), len(_RATIOS) - 1)
@@ -130,8 +131,21 @@ def _worlds(mean: FloatArray, error: FloatArray, drawn: FloatArray, generator: G
     noise = generator.standard_normal(drawn.shape) * np.sqrt(kept) * scaled_error
     true = middle + unit * (about + kept * (scaled - about) + noise)
     measured = true + drawn
-    there, _ = _posterior((measured - measured.mean(axis=1, keepdims=True)) / unit, scaled_error)
+    there, _ = _posterior(_without_outliers((measured - middle) / unit), scaled_error)
     return _Worlds(measured, spread, there / np.maximum(posterior, 1e-12))
+
+
+def _without_outliers(values: FloatArray) -> FloatArray:
+    """Return values [..., points] in errors of a mean, with those far below the others moved to where they begin.
+
+    A point at which a training collapses is never chosen, and says nothing about how the others differ. Far is three
+    standard deviations, estimated by the median absolute deviation; few points have none that is far.
+    """
+    if values.shape[-1] < _FEW:
+        return values
+    median = np.median(values, axis=-1, keepdims=True)
+    deviation = 1.4826 * np.median(np.abs(values - median), axis=-1, keepdims=True)
+    return np.asarray(np.maximum(values, median - 3.0 * np.maximum(deviation, 1.0)))
 
 
 def _posterior(values: FloatArray, error: FloatArray) -> tuple[FloatArray, Any]:

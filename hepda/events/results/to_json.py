@@ -182,6 +182,8 @@ def significance_of(model: ModelNumbers) -> dict[str, Any]:
         if significance is not None and significance.low is not None and significance.high is not None:
             entry[f"{name}_error"] = 0.5 * (significance.high - significance.low)
             entry[f"{name}_interval"] = {"low": significance.low, "high": significance.high}
+        if significance is not None and significance.naive is not None:
+            entry[f"{name}_naive"] = significance.naive
     bias_from = {} if model.bias_from is None else {"bias_from": model.bias_from}
     return with_why(entry | bias_from, [*reasons, binned.why])
 

@@ -33,6 +33,16 @@ def test_the_drawn_errors_have_the_variances_and_correlations_of_the_values():
     assert correlation == pytest.approx(2 / np.sqrt(5), abs=0.04) and np.abs(shared).max() < 0.5
 
 
+def test_few_degrees_of_freedom_neither_relate_quantities_nor_spoil_the_mean():
+    """Of two points with two seeds, every two quantities vary alike or opposite: that says next to nothing."""
+    values = np.random.default_rng(5).normal(size=(2, 2, 2))
+    errors = errors_of_seeds(np.concatenate([values, -values[..., :1]], axis=2), paired=True)
+    assert errors.degrees == 1 and abs(errors.correlation[0, 1]) == pytest.approx(1 / 3)
+    assert errors.correlation[0, 2] == pytest.approx(-1.0)  # the same number with its sign changed
+    own, _ = errors.draw(4000, np.random.default_rng(6))
+    assert np.abs(own).max() < 20 * errors.own.max()
+
+
 def test_noisier_points_have_larger_errors_and_equal_ones_share_theirs():
     noisy = errors_of_seeds(seeds(points=20, number=10, scale=np.repeat([1.0, 10.0], 10))[..., None], paired=True)
     assert noisy.prior < 10 and np.median(noisy.own[10:]) > 4 * np.median(noisy.own[:10])

@@ -26,6 +26,7 @@ from hepda.events.results.tables.differences import (
     two_sample_tables,
 )
 from hepda.events.results.tables.quality import (
+    best_cut_table,
     by_domain_table,
     label_tables,
     models_table,
@@ -41,6 +42,7 @@ from hepda.events.results.tables.summary import summary_table
 __all__ = [
     "adaptation_table",
     "answers_table",
+    "best_cut_table",
     "bias_tables",
     "bins_table",
     "by_domain_table",

@@ -197,6 +197,31 @@ def _passing_table(title: str, entries: Mapping[str, JudgedEfficiencies], fold: 
     return Table(title, head, rows, note, fold)
 
 
+def best_cut_table(metrics: EventMetrics) -> Table:
+    """Return the significance at the best cut: of the events that choose it, and of events that do not."""
+    titles = {
+        "asimov": "Z (stat.) [σ]",
+        "asimov_with_uncertainty": "Z with background unc. [σ]",
+        "asimov_with_bias": "Z with bias [σ]",
+    }
+    entries = {name: model.significance for name, model in metrics.models.items() if model.significance is not None}
+    shown = [key for key in titles if any(getattr(e, f"{key}_naive") is not None for e in entries.values())]
+    head = ["Model", *(text for key in shown for text in (f"{titles[key]}, same events", titles[key]))]
+    rows = [
+        [
+            Cell(name, name),
+            *(cell for key in shown for cell in (quantity(e, f"{key}_naive").cell(), quantity(e, key).cell())),
+        ]
+        for name, e in entries.items()
+    ]
+    note = (
+        "Same events: the largest value of the curve, at a cut that was chosen on the events that it counts. Among "
+        "many cuts it is the one at which they fluctuate upwards, so this number is too good. The other one is "
+        "cross-fitted: no event chooses the cut at which it is counted. Report that one."
+    )
+    return Table("Significance at the best cut", head, rows if shown else [], note)
+
+
 def training_noise_table(metrics: EventMetrics) -> Table:
     """Return the spread of AUC and shifts between the trainings of a model."""
     noises = {

@@ -59,7 +59,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
             tables.removal_table(metrics),
         ],
         "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
-        "significance": [worth],
+        "significance": [worth, tables.best_cut_table(metrics)],
         "guards": [
             tables.priors_table(metrics),
             tables.reweighting_table(metrics),
