@@ -101,7 +101,7 @@ def joined(
             raise DataError(f"the frame has no column {name!r}, which identifies events.{nearest(name, frame.columns)}")
     of_frame = event_key(*(integers_of(frame, name) for name in columns.values()))
     if set(columns) == set(key):
-        of_run = saved["key"]
+        of_run = saved["key"].to_numpy()
     elif set(columns) <= set(identifiers):
         of_run = event_key(*(saved[identifiers[name]].to_numpy() for name in columns))
     else:

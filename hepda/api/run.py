@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hepda.api.figures import RunPlots
 from hepda.config import load_any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hepda.api.models import RunModels
     from hepda.number_format import Table
+    from hepda.results.events import EventMetrics
 
 _TRAINING = re.compile(r"(?P<model>.+)-fold(?P<fold>\d+)-member(?P<member>\d+)")
 
@@ -150,7 +151,7 @@ class Run:
         self._of_events("only events have working points")
         from hepda.api import points
 
-        return points.frame_of(self.metrics)
+        return points.frame_of(cast("EventMetrics", self.metrics))
 
     @property
     def passes(self) -> pd.DataFrame:

@@ -336,7 +336,7 @@ def bdt_part(
         index = np.flatnonzero(mask).astype(np.int32)
         target, weight = _task(model, table, index, factors)
         number = model.predicts == "number"
-        label: Array | NDArray[np.int8] = np.asarray(target, dtype=np.float64 if number else np.int8)
+        label: Array | NDArray[np.int8] = target.astype(np.float64) if number else target.astype(np.int8)
         stored = StoredFeatures(table.features, index)
         features = stored if stays_on_disk(model, table, LARGE) else stored[:]
         parts.append((features, label, weight))

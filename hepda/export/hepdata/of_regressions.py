@@ -15,7 +15,7 @@ def response(
     """Return the median prediction in bins of the target, with the central 68 % of the events, by domain."""
     found = []
     for domain, curve in curves.items():
-        of = {"Model": model, "Domain": domain}
+        of: dict[str, Any] = {"Model": model, "Domain": domain}
         spread = interval(curve.median, curve.low, curve.high, "central 68.27 % of the events")
         name, _, unit = ylabel.partition(" [")
         title = f"Median of {name[:1].lower()}{name[1:]}"

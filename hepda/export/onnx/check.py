@@ -77,7 +77,7 @@ def check(exported: ExportedModel, content: bytes, seed: int = 1) -> float:
     events = drawn_events(exported, _ROWS, seed)
     found = outputs_of(content, events.inputs)
     expected = expected_outputs(exported, events, found)
-    largest, unit = 0.0, _sizes(exported, events.rows)
+    largest, unit = 0.0, _sizes(exported, events)
     for name, values in expected.items():
         difference = np.abs(found[name].astype(np.float64) - values)
         different = int(np.sum(~(difference <= TOLERANCE * np.maximum(unit, np.abs(values)))))
@@ -173,16 +173,16 @@ def expected_outputs(
     return outputs
 
 
-def _sizes(exported: ExportedModel, rows: Floats) -> NDArray[np.float64]:
+def _sizes(exported: ExportedModel, events: DrawnEvents) -> NDArray[np.float64]:
     """Return what an output [n] is compared with: 1 for a probability.
 
     A number is a sum of terms as large as the width of its target times the largest feature in its own widths: where
     large terms cancel, their rounding is what is left.
     """
-    spec, sizes = exported.spec, np.ones(len(rows))
+    spec, sizes = exported.spec, np.ones(len(events.key[0]))
     if spec.predicts == "class" or isinstance(spec.section, BdtConfig):
         return sizes
-    flat = len(exported.features)
+    rows, flat = events.rows(exported), len(exported.features)
     size = np.abs(rows[:, -flat:]).max(axis=1, initial=0.0) if flat else np.zeros(len(rows))
     for number in range(spec.folds):
         network = Network.load(exported.folder / f"fold{number}-member0.safetensors")
