@@ -38,7 +38,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class Corrected:
     """What to expect of a chosen point: its number corrected for the choice, with its interval."""
 
     value: float
@@ -65,7 +65,7 @@ class ScanPoint:
     numbers: Mapping[str, Spread] = field(default_factory=dict)
     chosen: bool = False
     failed: bool = False
-    corrected: Mapping[str, Expected] = field(default_factory=dict)
+    corrected: Mapping[str, Corrected] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def _curve(
 
 def _expected(axes: Axes, point: ScanPoint, panel: Panel, measured: tuple[float, float]) -> None:
     """Draw where a chosen point is expected to be, with its intervals, and a line to where it was measured."""
-    along = point.corrected.get(panel.x) if panel.x else Expected(measured[0], measured[0], measured[0])
+    along = point.corrected.get(panel.x) if panel.x else Corrected(measured[0], measured[0], measured[0])
     upwards = point.corrected.get(panel.y)
     if along is None or upwards is None:
         return

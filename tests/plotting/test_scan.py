@@ -8,7 +8,7 @@ import pytest
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
 from hepda.plotting.comparison import ComparisonPanel, Measurement, comparison_figure
-from hepda.plotting.scan import Expected, Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
+from hepda.plotting.scan import Corrected, Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from tests.plotting.checks import assert_nothing_is_cut, marked, points
 
 LABEL = Label("Simulation", 0.6)
@@ -42,7 +42,7 @@ def drawn_bars(axes):
 
 def test_a_chosen_point_has_a_square_where_it_is_expected():
     lines = curve(0.0, chosen=3)
-    expected = {"auc_simulation": Expected(0.805, 0.804, 0.807), "ks_alternative": Expected(0.025, 0.02, 0.03)}
+    expected = {"auc_simulation": Corrected(0.805, 0.804, 0.807), "ks_alternative": Corrected(0.025, 0.02, 0.03)}
     lines[3] = replace(lines[3], corrected=expected)
     figure = scan_tradeoff_figure({"dann": lines}, PANELS, label=LABEL)
     left, right = figure.axes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
-from hepda.plotting.scan import Expected, Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
+from hepda.plotting.scan import Corrected, Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from hepda.report import drawing
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
@@ -65,7 +65,7 @@ def _curves_by_model(findings: Findings) -> dict[str, list[ScanCurve]]:
 def _points(findings: Findings, curve: ScanCurve) -> list[ScanPoint]:
     best = findings.best.get(curve.model)
     expected = {
-        name: Expected(number.value, number.low, number.high)
+        name: Corrected(number.value, number.low, number.high)
         for name, number in findings.corrected.get(curve.model, {}).items()
         if number.value is not None and number.low is not None and number.high is not None
     }
