@@ -10,7 +10,7 @@ from hepda.results.regression import ResponseCurve
 
 
 def response(
-    curves: Mapping[str, ResponseCurve], *, model: str, xlabel: str, ylabel: str, **_: Any
+    curves: Mapping[str, ResponseCurve], *, model: str, xlabel: str, ylabel: str, **more: Any
 ) -> list[FigureTable]:
     """Return the median prediction in bins of the target, with the central 68 % of the events, by domain."""
     found = []
