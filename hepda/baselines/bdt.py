@@ -95,11 +95,11 @@ class Bdt:
     def _predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         features = coded(features, self.categories)
         if self.loss != "classes":
-            options: dict[str, Any] = {
+            options: dict[str, dict[str, Any]] = {
                 "xgboost": {"iteration_range": (0, self.trees)},
                 "lightgbm": {"num_iteration": self.trees},
-            }.get(self.library, {})
-            return np.asarray(self.model.predict(features, **options), dtype=np.float32)
+            }
+            return np.asarray(self.model.predict(features, **options.get(self.library, {})), dtype=np.float32)
         if self.library == "sklearn":
             score = self.model.predict_proba(features)
         elif self.library == "xgboost":

@@ -308,8 +308,9 @@ def bdt_part(
     for mask in (in_class & ~table.validation, in_class & table.validation):
         index = np.flatnonzero(mask).astype(np.int32)
         target, weight = _task(model, table, index, factors)
-        number = model.predicts == "number"
-        label: Array | NDArray[np.int8] = np.asarray(target, dtype=np.float64 if number else np.int8)
+        label: Array | NDArray[np.int8] = np.asarray(target, dtype=np.int8)
+        if model.predicts == "number":
+            label = np.asarray(target, dtype=np.float64)
         stored = StoredFeatures(table.features, index)
         features = stored if stays_on_disk(model, table, LARGE) else stored[:]
         parts.append((features, label, weight))
