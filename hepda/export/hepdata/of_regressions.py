@@ -22,7 +22,10 @@ def response(
         column = Dependent(title, numbers(curve.median), [spread], of, predicted.units)
         found += [
             Curve(bins(xlabel, curve.edges), column),
-            Curve(bins(xlabel, curve.edges), Dependent("Mean of the target", numbers(curve.target), of=of)),
+            Curve(
+                bins(xlabel, curve.edges),
+                Dependent("Mean of the target", numbers(curve.target), of=of, units=predicted.units),
+            ),
         ]
     return joined(found)
 
