@@ -19,6 +19,7 @@ from hepda.plotting.scores import (
     features,
     importance,
     ratios,
+    regression,
     roc,
     shapes,
     significance,
@@ -43,6 +44,7 @@ from hepda.results.evaluation import (
     SignificanceScan,
 )
 from hepda.results.fit_file import CorrelationEntry, ScanEntry
+from hepda.results.regression import ResponseCurve
 from tests.plotting.fit import records
 
 LABEL = Label("Simulation", 140.0, 13.6)
@@ -108,6 +110,8 @@ SHIFTS = [
 ]
 RATIOS = [ShiftRatio("third", 0.3, None, None, Interval(0.5, 0.3, 0.9), True)]
 
+CURVE = ResponseCurve(EDGES, *([FOUR] * 4), *([0.1 * FOUR, 0.09 * FOUR, 0.11 * FOUR] * 2), FOUR)
+
 PLOTS = {
     "region": Plot.of(regions.region_figure, records.region(4), TEXTS, label=LABEL),
     "summary": Plot.of(regions.summary_figure, REGIONS, TEXTS, label=LABEL),
@@ -133,6 +137,10 @@ PLOTS = {
     "efficiency": Plot.of(efficiency.efficiency_figure, {"signal": {
         "net": EfficiencyCurve(EDGES, 0.1 * FOUR, 0.01 * FOUR, FOUR),
         "bdt": EfficiencyCurve(EDGES, 0.2 * FOUR, 0.01 * FOUR, FOUR)}}, xlabel="met [GeV]", cut="at 50 %"),
+    "response": Plot.of(regression.response_figure, {"simulation": CURVE, "third": CURVE}, model="net",
+                        xlabel="Target pt [GeV]", ylabel="Predicted pt [GeV]"),
+    "resolution": Plot.of(regression.resolution_figure, {"simulation": CURVE, "third": CURVE}, model="net",
+                          xlabel="Target pt [GeV]", unit="GeV"),
     "importance": Plot.of(efficiency.importance_figure, {
         "third": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.6)}, source="simulation"),
     "class importance": Plot.of(importance.class_importance_figure, {

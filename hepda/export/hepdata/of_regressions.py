@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hepda.export.hepdata.tables import Curve, Dependent, FigureTable, bins, interval, joined, numbers
+from hepda.export.hepdata.tables import Curve, Dependent, FigureTable, axis, bins, interval, joined, numbers
 from hepda.results.regression import ResponseCurve
 
 
@@ -17,12 +17,15 @@ def response(
     for domain, curve in curves.items():
         of: dict[str, Any] = {"Model": model, "Domain": domain}
         spread = interval(curve.median, curve.low, curve.high, "central 68.27 % of the events")
-        name, _, unit = ylabel.partition(" [")
-        title = f"Median of {name[:1].lower()}{name[1:]}"
-        column = Dependent(title, numbers(curve.median), [spread], of, unit.rstrip("]"))
+        predicted = axis(ylabel, [])
+        title = f"Median of {predicted.name[:1].lower()}{predicted.name[1:]}"
+        column = Dependent(title, numbers(curve.median), [spread], of, predicted.units)
         found += [
             Curve(bins(xlabel, curve.edges), column),
-            Curve(bins(xlabel, curve.edges), Dependent("Mean of the target", numbers(curve.target), of=of)),
+            Curve(
+                bins(xlabel, curve.edges),
+                Dependent("Mean of the target", numbers(curve.target), of=of, units=predicted.units),
+            ),
         ]
     return joined(found)
 
