@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 
 import hepda
 from hepda.evaluation.classes import Resampling
-from hepda.evaluation.objectives import F1, labelled_scores
-from hepda.evaluation.policy import reinforce
-from hepda.evaluation.thresholds import choose, macro_f1
+from hepda.evaluation.working_points.objectives import F1, labelled_scores
+from hepda.evaluation.working_points.policy import reinforce
+from hepda.evaluation.working_points.thresholds import choose, macro_f1
 from hepda.events.dataset.splits import is_validation, part_of
+from hepda.results.entries.thresholds import MacroScore
 from hepda.results.evaluation import Interval
-from hepda.results.thresholds import MacroScore
 
 LABELS = ("signal", "extra_b", "extra_c")
 HALF = dict.fromkeys(LABELS, 0.5)

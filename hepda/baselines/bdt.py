@@ -105,20 +105,12 @@ class Bdt:
     def _predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         features = coded(features, self.categories)
         if self.loss != "classes":
-<<<<<<< HEAD
             of_library: dict[str, dict[str, Any]] = {
                 "xgboost": {"iteration_range": (0, self.trees)},
                 "lightgbm": {"num_iteration": self.trees},
             }
             options = of_library.get(self.library, {})
             return np.asarray(self.model.predict(features, **options), dtype=np.float32)
-=======
-            options: dict[str, dict[str, Any]] = {
-                "xgboost": {"iteration_range": (0, self.trees)},
-                "lightgbm": {"num_iteration": self.trees},
-            }
-            return np.asarray(self.model.predict(features, **options.get(self.library, {})), dtype=np.float32)
->>>>>>> h19-regression
         if self.library == "sklearn":
             score = self.model.predict_proba(features)
         elif self.library == "xgboost":

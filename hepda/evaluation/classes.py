@@ -19,8 +19,8 @@ from hepda.evaluation.arrays import vector
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.efficiency import cut_at_efficiency, limit_of_none, weighted_efficiency
 from hepda.evaluation.roc import rocs
-from hepda.results.classes import ClassEfficiency, ClassNumbers, ClassWorkingPoint, ConfusionMatrix
-from hepda.results.decomposition import Contribution
+from hepda.results.entries.classes import ClassEfficiency, ClassNumbers, ClassWorkingPoint, ConfusionMatrix
+from hepda.results.entries.decomposition import Contribution
 from hepda.results.evaluation import CalibrationCurve, FloatArray, Interval, Roc, RocBand
 
 _ONE_SIGMA = 0.6827

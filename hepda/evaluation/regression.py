@@ -19,8 +19,8 @@ from hepda.evaluation.arrays import WeightedScores, bin_edges, effective, sample
 from hepda.evaluation.bootstrap import Counts, ScoreBins, check_bootstrap, count_blocks, interval
 from hepda.evaluation.classes import DEFAULT, Resampling
 from hepda.evaluation.efficiency import quantile_edges
+from hepda.results.entries.regression import ResidualNumbers, ResponseCurve
 from hepda.results.evaluation import FloatArray, Interval
-from hepda.results.regression import ResidualNumbers, ResponseCurve
 
 LEVEL = 0.6827
 """Share of the events that the resolution spans, and coverage of the intervals."""

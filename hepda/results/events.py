@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from hepda.results.classes import ClassesEntry
-from hepda.results.decomposition import DecompositionEntry
+from hepda.results.entries.classes import ClassesEntry
+from hepda.results.entries.decomposition import DecompositionEntry
+from hepda.results.entries.regression import RegressionEntry
+from hepda.results.entries.thresholds import LabelsEntry, ThresholdEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record, Value
-from hepda.results.regression import RegressionEntry
-from hepda.results.thresholds import LabelsEntry, ThresholdEntry
 
 BY_CONVENTION = "network"
 """Name of the baseline of a run that was written without one in its head."""

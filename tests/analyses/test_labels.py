@@ -13,7 +13,7 @@ import pytest
 
 from hepda.config import load_config
 from hepda.evaluation.classes import Resampling
-from hepda.evaluation.thresholds import macro_f1
+from hepda.evaluation.working_points.thresholds import macro_f1
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,8 +27,9 @@ from hepda.plotting.scores import (
 )
 from hepda.plotting.scores.correlations import correlations_figure
 from hepda.plotting.scores.overview import separations_figure
-from hepda.results.classes import ConfusionMatrix
-from hepda.results.decomposition import BinnedDecomposition, Contribution, Decomposition, ProcessContribution
+from hepda.results.entries.classes import ConfusionMatrix
+from hepda.results.entries.decomposition import BinnedDecomposition, Contribution, Decomposition, ProcessContribution
+from hepda.results.entries.regression import ResponseCurve
 from hepda.results.evaluation import (
     BiasResult,
     CalibrationCurve,
@@ -44,7 +45,6 @@ from hepda.results.evaluation import (
     SignificanceScan,
 )
 from hepda.results.fit_file import CorrelationEntry, ScanEntry
-from hepda.results.regression import ResponseCurve
 from tests.plotting.fit import records
 
 LABEL = Label("Simulation", 140.0, 13.6)

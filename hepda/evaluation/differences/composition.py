@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.evaluation.arrays import WeightedScores, bin_edges, bin_index, effective, sample
 from hepda.evaluation.differences.distances import kolmogorov_smirnov
 from hepda.evaluation.efficiency import cut_at_efficiency, limit_of_none, weighted_efficiency
-from hepda.results.decomposition import (
+from hepda.results.entries.decomposition import (
     BinnedDecomposition,
     Contribution,
     Decomposition,

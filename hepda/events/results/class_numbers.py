@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.classes import Resampling, class_events, class_numbers, cuts_of, score_against_class
-from hepda.results.classes import ClassNumbers, ClassWorkingPoint, ConfusionMatrix
-from hepda.results.decomposition import Contribution
+from hepda.results.entries.classes import ClassNumbers, ClassWorkingPoint, ConfusionMatrix
+from hepda.results.entries.decomposition import Contribution
 from hepda.results.evaluation import FloatArray, Interval
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hepda.evaluation.differences.composition import ProcessScores, decompose, p
 from hepda.events.domains.roles import compared
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.table.feature_table import FeatureTable
-from hepda.results.decomposition import (
+from hepda.results.entries.decomposition import (
     BinnedDecomposition,
     Contribution,
     Decomposition,

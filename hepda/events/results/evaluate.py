@@ -35,6 +35,7 @@ from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.results.regression.numbers import regression_numbers
 from hepda.events.results.thresholds import model_thresholds
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.entries.regression import RegressionNumbers
 from hepda.results.evaluation import (
     FeatureImportance,
     InputRemoval,
@@ -45,7 +46,6 @@ from hepda.results.evaluation import (
     RocBand,
     ShiftRatio,
 )
-from hepda.results.regression import RegressionNumbers
 from hepda.runtime.pool import Send, open_pool
 from hepda.timing import timed
 

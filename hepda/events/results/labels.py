@@ -10,12 +10,12 @@ import numpy as np
 
 from hepda.errors import DataError
 from hepda.evaluation.classes import Resampling, score_against_class
-from hepda.evaluation.objectives import F1, labelled_scores
-from hepda.evaluation.thresholds import choose, macro_f1
+from hepda.evaluation.working_points.objectives import F1, labelled_scores
+from hepda.evaluation.working_points.thresholds import choose, macro_f1
 from hepda.events.domains.roles import blinded_domains
 from hepda.events.table.truth import truth_of
+from hepda.results.entries.thresholds import ChosenThreshold, MacroScore
 from hepda.results.evaluation import Interval
-from hepda.results.thresholds import ChosenThreshold, MacroScore
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput

@@ -34,7 +34,7 @@ from hepda.events.results.labels import ModelLabels
 from hepda.events.results.thresholds import JudgedPoint
 from hepda.events.results.training_noise import TrainingNoise, training_noise
 from hepda.events.table.feature_table import FeatureTable
-from hepda.results.decomposition import DomainDecomposition
+from hepda.results.entries.decomposition import DomainDecomposition
 from hepda.results.evaluation import (
     BiasResult,
     BinContents,

@@ -26,7 +26,7 @@ from hepda.config.events.points import (
 from hepda.errors import ConfigError, DataError
 from hepda.evaluation.classes import Resampling
 from hepda.evaluation.efficiency import working_point
-from hepda.evaluation.objectives import (
+from hepda.evaluation.working_points.objectives import (
     F1,
     AsimovSignificance,
     EqualBackground,
@@ -36,16 +36,16 @@ from hepda.evaluation.objectives import (
     ThresholdObjective,
     labelled_scores,
 )
-from hepda.evaluation.thresholds import choose, judge
+from hepda.evaluation.working_points.thresholds import choose, judge
 from hepda.events.dataset.splits import chooses_threshold
 from hepda.events.domains.roles import blinded_domains, compared
 from hepda.events.specs import Cut, ModelSpec, PointSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.truth import truth_of
 from hepda.number_format import Quantity
+from hepda.results.entries.thresholds import ChosenThreshold, ThresholdEntry
 from hepda.results.evaluation import Interval, WorkingPoint
 from hepda.results.events import EventMetrics
-from hepda.results.thresholds import ChosenThreshold, ThresholdEntry
 from hepda.runtime import run_directory
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hepda.export.hepdata.tables import Curve, Dependent, FigureTable, axis, bins, interval, joined, numbers
-from hepda.results.regression import ResponseCurve
+from hepda.results.entries.regression import ResponseCurve
 
 
 def response(

@@ -25,8 +25,8 @@ from hepda.plotting.base.histogram import Histogram
 from hepda.plotting.base.style import USUAL_TEXTS, AxisTexts
 from hepda.plotting.scores.features import FilledFeature
 from hepda.plotting.scores.tradeoff import TradeoffPoint
-from hepda.results.classes import ConfusionMatrix
-from hepda.results.decomposition import BinnedDecomposition, Contribution, Decomposition
+from hepda.results.entries.classes import ConfusionMatrix
+from hepda.results.entries.decomposition import BinnedDecomposition, Contribution, Decomposition
 from hepda.results.evaluation import (
     BiasResult,
     CalibrationCurve,

@@ -28,7 +28,7 @@ from hepda.plotting.base.style import (
     sample_colours,
     styled,
 )
-from hepda.results.classes import ConfusionMatrix
+from hepda.results.entries.classes import ConfusionMatrix
 from hepda.results.evaluation import FloatArray, Interval, RocBand
 
 SHARES = {"efficiency": "of the true class [%]", "purity": "of the predicted class [%]"}

@@ -23,7 +23,7 @@ from hepda.plotting.base.style import (
     raise_limit,
     styled,
 )
-from hepda.results.decomposition import BinnedDecomposition, Contribution, Decomposition
+from hepda.results.entries.decomposition import BinnedDecomposition, Contribution, Decomposition
 
 PARTS = {"whole": "whole", "rates": "rates of processes", "shapes": "shapes within processes"}
 PART_COLOURS = {"whole": "black", "rates": "#e76300", "shapes": "#3f90da"}

@@ -23,8 +23,8 @@ from hepda.plotting.base.style import (
     raise_limit,
     styled,
 )
+from hepda.results.entries.regression import ResponseCurve
 from hepda.results.evaluation import FloatArray
-from hepda.results.regression import ResponseCurve
 
 Curves = Mapping[str, ResponseCurve]
 """By domain, the nominal one first; all have the same edges."""

@@ -12,7 +12,7 @@ from hepda.plotting.base.plot import Plot, drawing_version
 from hepda.plotting.base.style import Label, png
 from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, fill
 from hepda.plotting.scores.tradeoff import TradeoffPoint, tradeoff_figure
-from hepda.results.classes import ClassEfficiency
+from hepda.results.entries.classes import ClassEfficiency
 from hepda.results.evaluation import Interval
 from hepda.results.record import Measured
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from hepda.events.results.regression.numbers import LEFT_OUT
 from hepda.events.specs import ModelSpec
+from hepda.results.entries.regression import RegressionNumbers, ResidualNumbers, ResponseCurve
 from hepda.results.evaluation import BiasResult, FloatArray, Interval
-from hepda.results.regression import RegressionNumbers, ResidualNumbers, ResponseCurve
 
 NUMBERS = ("bias", "resolution", "rmse", "correlation")
 _DISTANCES = ("ks", "ks_error", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")

@@ -19,8 +19,8 @@ from hepda.events.domains.roles import blinded_domains
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.entries.regression import RegressionNumbers
 from hepda.results.evaluation import BiasResult, FloatArray
-from hepda.results.regression import RegressionNumbers
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hepda.number_format import Cell, Quantity, Table, number, p_cell
+from hepda.results.entries.regression import DifferenceEntry, RegressionEntry
 from hepda.results.events import EventMetrics
 from hepda.results.record import quantity_of
-from hepda.results.regression import DifferenceEntry, RegressionEntry
 
 NUMBERS = {"bias": "Bias", "resolution": "Resolution", "rmse": "RMSE", "correlation": "Correlation"}
 _BINS_FOLDED = "In bins of the target"

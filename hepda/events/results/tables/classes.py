@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity
 from hepda.number_format import Cell, Quantity, Table
-from hepda.results.classes import ClassesEntry, ClassPointEntry, ConfusionEntry, DomainClassesEntry
+from hepda.results.entries.classes import ClassesEntry, ClassPointEntry, ConfusionEntry, DomainClassesEntry
 from hepda.results.events import EventMetrics
 from hepda.results.record import Measured, quantity_in
 

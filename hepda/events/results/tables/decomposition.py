@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity
 from hepda.number_format import Cell, Table
-from hepda.results.decomposition import DecompositionEntry, PartsEntry
+from hepda.results.entries.decomposition import DecompositionEntry, PartsEntry
 from hepda.results.events import EventMetrics
 from hepda.results.record import quantity_of
 

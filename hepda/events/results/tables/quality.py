@@ -8,9 +8,9 @@ from dataclasses import replace
 from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity
 from hepda.events.results.tables.summary import domains_with_values
 from hepda.number_format import Cell, Table, number
+from hepda.results.entries.thresholds import JudgedEfficiencies
 from hepda.results.events import EventMetrics, EventSample
 from hepda.results.record import Value, quantity_in
-from hepda.results.thresholds import JudgedEfficiencies
 
 
 def samples_table(metrics: EventMetrics) -> Table:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from hepda.results.decomposition import Contribution
+from hepda.results.entries.decomposition import Contribution
 from hepda.results.evaluation import CalibrationCurve, FloatArray, Interval, Roc, RocBand
 from hepda.results.record import Measured, Number, Record
 

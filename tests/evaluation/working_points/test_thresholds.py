@@ -4,7 +4,8 @@ import pytest
 from hepda.errors import DataError
 from hepda.evaluation.classes import Resampling
 from hepda.evaluation.efficiency import cut_at_efficiency
-from hepda.evaluation.objectives import (
+from hepda.evaluation.significance import asimov
+from hepda.evaluation.working_points.objectives import (
     F1,
     AsimovSignificance,
     EqualBackground,
@@ -12,8 +13,7 @@ from hepda.evaluation.objectives import (
     FixedThreshold,
     labelled_scores,
 )
-from hepda.evaluation.significance import asimov
-from hepda.evaluation.thresholds import choose, judge, macro_f1
+from hepda.evaluation.working_points.thresholds import choose, judge, macro_f1
 
 NONE = Resampling(replicas=0)
 SCORE = [0.9, 0.8, 0.2, 0.85, 0.6, 0.3, 0.1]

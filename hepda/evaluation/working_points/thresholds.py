@@ -17,7 +17,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import vector
 from hepda.evaluation.bootstrap import interval, poisson_counts
 from hepda.evaluation.classes import DEFAULT, Resampling
-from hepda.evaluation.objectives import (
+from hepda.evaluation.working_points.objectives import (
     BinnedScores,
     FixedThreshold,
     LabelledScores,
@@ -26,8 +26,8 @@ from hepda.evaluation.objectives import (
     passing_at,
     ratio,
 )
+from hepda.results.entries.thresholds import ChosenThreshold, MacroScore
 from hepda.results.evaluation import FloatArray, Interval
-from hepda.results.thresholds import ChosenThreshold, MacroScore
 
 _TOO_FEW = "there are too few effective events for an interval"
 
@@ -42,8 +42,8 @@ def choose(objective: ThresholdObjective, events: LabelledScores, resampling: Re
 
     Example:
         >>> import numpy as np
-        >>> from hepda.evaluation.objectives import F1, labelled_scores
-        >>> from hepda.evaluation.thresholds import choose
+        >>> from hepda.evaluation.working_points.objectives import F1, labelled_scores
+        >>> from hepda.evaluation.working_points.thresholds import choose
         >>> events = labelled_scores([0.1, 0.4, 0.6, 0.9], [0, 0, 1, 1])
         >>> chosen = choose(F1(), events)
         >>> chosen.threshold.value, chosen.on_choosing

@@ -60,7 +60,7 @@ def reinforce(
         ValueError: there is no trial, or width or rate is not positive.
 
     Example:
-        >>> from hepda.evaluation.policy import reinforce
+        >>> from hepda.evaluation.working_points.policy import reinforce
         >>> learned = reinforce(lambda x: -abs(x[0] - 2.0), [0.0], trials=3000)
         >>> round(float(learned.mean[0]), 0)
         2.0

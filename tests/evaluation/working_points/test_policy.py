@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hepda.evaluation.policy import reinforce
+from hepda.evaluation.working_points.policy import reinforce
 
 
 def test_a_policy_finds_the_maximum_of_a_noisy_reward():

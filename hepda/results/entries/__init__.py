@@ -1,0 +1,1 @@
+"""Parts of the entry of a model of events in metrics.json."""
