@@ -33,8 +33,13 @@ class ErrorModel(Protocol):
     mean: [points, quantities]; own: error of each mean without what all points have in common, the same shape.
     """
 
-    mean: FloatArray
-    own: FloatArray
+    @property
+    def mean(self) -> FloatArray:
+        """Means [points, quantities]."""
+
+    @property
+    def own(self) -> FloatArray:
+        """Error of each mean without what all points have in common [points, quantities]."""
 
     def draw(self, draws: int, generator: Generator) -> tuple[FloatArray, FloatArray]:
         """Return random errors: of each mean alone [draws, points, quantities], and common ones [draws, quantities]."""
@@ -150,7 +155,7 @@ def errors_of_seeds(values: FloatArray, *, paired: bool) -> SeedErrors | None:
         paired: whether a seed has the same number at all points, so that they may have an effect in common.
 
     """
-    present = np.isfinite(values).all(axis=2)
+    present = np.asarray(np.isfinite(values).all(axis=2))
     count = present.sum(axis=1)
     points, seeds = present.shape
     filled = np.where(present[..., None], values, 0.0)
@@ -163,7 +168,7 @@ def errors_of_seeds(values: FloatArray, *, paired: bool) -> SeedErrors | None:
         return None
     total = (rest**2).sum(axis=(0, 1)) / degrees
     several = count > 1
-    each = degrees / max(np.count_nonzero(several), 1)
+    each = degrees / max(int(np.count_nonzero(several)), 1)
     shares = np.where(several, (count - 1) / (count - 1)[several].sum() * degrees, 1.0)
     variances = np.where(several[:, None], (rest**2).sum(axis=1) / shares[:, None], total)
     prior = _prior_degrees(variances[several], each)

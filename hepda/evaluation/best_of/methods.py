@@ -119,7 +119,7 @@ def best_of_choice(
 
     """
     choosing, values = (np.asarray(x, dtype=np.float64) for x in (criteria, reported))
-    usable = np.flatnonzero(np.isfinite(choosing).any(axis=1).all(axis=1))
+    usable = np.flatnonzero(np.asarray(np.isfinite(choosing).any(axis=1)).all(axis=1))
     number = values.shape[2]
     if len(usable) == 0:
         return [_nothing("no point has a value")] * number
@@ -128,7 +128,7 @@ def best_of_choice(
     results = [_measured(values[..., q], index, int(usable[index]), level) for q in range(number)]
     # Numbers that are missing at the same seeds are corrected together. A point that lacks the reported number can be
     # chosen all the same; its errors are those of the chosen one.
-    absent = ~np.isfinite(values).any(axis=1)
+    absent = ~np.asarray(np.isfinite(values).any(axis=1))
     complete = np.where(absent[:, None], values[index], values)
     groups: dict[bytes, list[int]] = {}
     for q in (q for q in range(number) if results[q].naive is not None):
@@ -265,8 +265,8 @@ def _other_half(values: FloatArray, choosing: NDArray[np.intp], reporting: NDArr
 def _self_correcting(values: FloatArray) -> tuple[int, float, NDArray[np.intp]]:
     columns = np.arange(values.shape[1])
     now = np.nanmean(values, axis=1)
-    known = np.isfinite(values[:, :-1]).any(axis=1)
-    before = np.where(known, np.nanmean(np.where(known[:, None], values[:, :-1], 0.0), axis=1), now)
+    known = np.asarray(np.isfinite(values[:, :-1]).any(axis=1))
+    before = np.asarray(np.where(known, np.nanmean(np.where(known[:, None], values[:, :-1], 0.0), axis=1), now))
     correlation = math.sqrt(1.0 - 1.0 / len(columns))
     point = int(self_correcting(now, before, 1.0 / (1.0 - correlation)).argmax())
     return point, float(now[point]), columns
