@@ -266,7 +266,8 @@ def _self_correcting(values: FloatArray) -> tuple[int, float, NDArray[np.intp]]:
     columns = np.arange(values.shape[1])
     now = np.nanmean(values, axis=1)
     known = np.asarray(np.isfinite(values[:, :-1]).any(axis=1))
-    before = np.asarray(np.where(known, np.nanmean(np.where(known[:, None], values[:, :-1], 0.0), axis=1), now))
+    before = now.astype(np.float64)
+    before[known] = np.nanmean(values[known, :-1], axis=1)
     correlation = math.sqrt(1.0 - 1.0 / len(columns))
     point = int(self_correcting(now, before, 1.0 / (1.0 - correlation)).argmax())
     return point, float(now[point]), columns
