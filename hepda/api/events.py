@@ -100,6 +100,7 @@ def joined(
         if name not in frame:
             raise DataError(f"the frame has no column {name!r}, which identifies events.{nearest(name, frame.columns)}")
     of_frame = event_key(*(integers_of(frame, name) for name in columns.values()))
+    of_run: Any
     if set(columns) == set(key):
         of_run = saved["key"].to_numpy()
     elif set(columns) <= set(identifiers):
