@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -242,7 +242,7 @@ def _expected(axes: Axes, point: ScanPoint, panel: Panel, measured: tuple[float,
     x, y = factor * along.value, upwards.value
     beside = axes.transData
     if not panel.x:  # both are at the same x
-        beside = offset_copy(beside, axes.get_figure(root=True), x=5.0, units="points")
+        beside = offset_copy(beside, cast(Figure, axes.figure), x=5.0, units="points")
     across = [[abs(factor) * (along.value - along.low)], [abs(factor) * (along.high - along.value)]]
     if panel.x:
         axes.plot([measured[0], x], [measured[1], y], color="black", linewidth=0.5, zorder=4)

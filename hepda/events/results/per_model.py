@@ -345,11 +345,7 @@ def input_importance(evaluated: EvaluationInput, model: str) -> FeatureImportanc
         return "the trained models were not available"
     about = evaluated.spec.models[model]
     inputs = [*(evaluated.table.names if about.features is None else about.features), *about.collections]
-<<<<<<< HEAD
-    objects = sum(section.max or 1 for section in about.collections.values())
-=======
     objects = sum(section.size for section in about.collections.values())
->>>>>>> h19-leftovers
     work = _SHUFFLES * max(len(inputs), 1) * max(about.members, 1) * (1 + objects)
     table = _of_both_classes(evaluated, int(np.clip(_PREDICTED / work, _FEWEST, _MOST)))
 
