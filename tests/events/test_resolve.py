@@ -87,3 +87,9 @@ def test_an_evaluation_needs_no_analysis_file():
     assert evaluate(EvaluationInput(spec, table, {"trees": score}), 1, lambda *_: None).excluded == {
         "other": "nobody knows"
     }
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(0, 20), (5, 20), (150, 150)])
+def test_an_interval_is_of_twenty_replicas_or_more(path, asked: int, drawn: int):
+    """The ends of an interval of two replicas are noise: the value itself was often outside."""
+    assert evaluation_spec(load_config(path, [f"evaluation.bootstrap={asked}"])).replicas == drawn

@@ -174,7 +174,7 @@ class EvaluationConfig(Section):
     """Simulated events of a class in a domain that are evaluated, at most; of more, that number is chosen by hash of
     their key, with larger weights. Data are all kept. The report and metrics.json contain what is thinned."""
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
-    """Replicas of the confidence intervals."""
+    """Replicas of the confidence intervals; at least 20 are drawn, which give the size of an interval to some 20 %."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
     """Signal efficiencies at which models are compared. Efficiency shifts between domains are given at 0.1, 0.2 and 0.3
     as well, the tail of the score where signal is searched for (`hepda check` prints all of them)."""

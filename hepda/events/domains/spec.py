@@ -10,6 +10,9 @@ from hepda.evaluation.differences.ratios import TAIL
 from hepda.events.domains.counterparts import ClassName, Counterparts
 from hepda.events.specs import Classes, ModelSpec
 
+FEWEST_REPLICAS = 20
+"""Bootstrap replicas that are drawn at least: the ends of an interval of fewer are noise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Domains:
@@ -100,8 +103,8 @@ class EvaluationSpec:
 
     @property
     def replicas(self) -> int:
-        """Return the number of bootstrap replicas; an interval needs at least two."""
-        return max(2, self.settings.bootstrap)
+        """Return the number of bootstrap replicas; fewer than 20 give no interval that means something."""
+        return max(FEWEST_REPLICAS, self.settings.bootstrap)
 
     @property
     def shift_points(self) -> tuple[float, ...]:
