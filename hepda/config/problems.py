@@ -55,9 +55,9 @@ def one_file(names: Iterable[str]) -> Iterator[str]:
 
 def fusions(models: Mapping[str, Any]) -> Iterator[str]:
     """Yield the problems of models of `kind: fusion` with what they fuse, in any kind of data."""
-    trained = [name for name, section in models.items() if section.kind != "fusion"]
+    trained = [name for name, section in models.items() if getattr(section, "kind", None) != "fusion"]
     for model, section in models.items():
-        if section.kind != "fusion":
+        if model in trained:
             continue
         path = f"models.{model}.of"
         yield from duplicates(path, section.of)

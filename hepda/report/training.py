@@ -32,15 +32,15 @@ _FUSION = (
 )
 
 
-def fusion_table(metrics: RunMetrics) -> Table:
-    """Return the weight of each model in each fusion, and the constants of the fusion."""
+def fusion_tables(metrics: RunMetrics) -> list[Table]:
+    """Return the weight of each model in each fusion, and the constants of the fusion: a table if there are fusions."""
     rows = []
     for name, model in metrics.models.items():
         if model.fusion is None:
             continue
         about = [Cell(name, name), Cell(model.fusion.method, model.fusion.method)]
         rows += [[*about, Cell(of, of), weight.cell(digits=2)] for of, weight in _weights(model.fusion).items()]
-    return Table("Fusions", ["Fusion", "Method", "Part", "Weight"], rows, _FUSION)
+    return [Table("Fusions", ["Fusion", "Method", "Part", "Weight"], rows, _FUSION)] if rows else []
 
 
 def _weights(fusion: FusionEntry) -> dict[str, Quantity]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from hepda.number_format import Cell, Table, p_cell
-from hepda.report.training import fusion_table, training_table
+from hepda.report.training import fusion_tables, training_table
 from hepda.results.record import quantity_in
 from hepda.results.tabular import ScoreDifference, TabularMetrics, TabularModel
 
@@ -114,7 +114,7 @@ def tables(metrics: TabularMetrics) -> dict[str, list[Table]]:
         "samples": [rows_table(metrics)],
         "separation": [class_table(metrics)],
         "domains": [difference_table(metrics), *probes],
-        "training": [training_table(metrics), fusion_table(metrics)],
+        "training": [training_table(metrics), *fusion_tables(metrics)],
     }
 
 

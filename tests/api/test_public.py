@@ -16,7 +16,7 @@ NAMES = [
 ]  # fmt: skip
 RUN = [
     "conclusions", "config", "features", "fit", "history", "join", "kind", "manifest", "metrics", "models", "name",
-    "report", "score", "scores", "summary", "tables",
+    "passes", "report", "score", "scores", "summary", "tables", "working_points",
 ]  # fmt: skip
 ESTIMATOR = (
     "encoder, class_head, domain_head, *, strength, schedule, warmup, method, batch_size, epochs, learning_rate, "

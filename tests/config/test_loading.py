@@ -129,7 +129,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
     [
         ("trainin.epochs=3", "trainin: unknown key. Did you mean 'training'?"),
         ("models.dann.domain.strenght=2", "models.dann.domain.strenght (--set): unknown key. Did you mean"),
-        ("models.dann.kind=netwrk", "must be one of network, bdt, not 'netwrk'. Did you mean 'network'?"),
+        ("models.dann.kind=netwrk", "must be one of network, bdt, fusion, not 'netwrk'. Did you mean 'network'?"),
         (
             "samples.ttH.class=sgnal",
             "samples (line 4): none has `class: signal`; name by `signal` which of sgnal, background are. Did you mean",

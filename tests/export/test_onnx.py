@@ -352,5 +352,5 @@ def test_a_model_of_an_unknown_encoder_is_refused() -> None:
 
     trained = Network(torch.nn.Conv1d(1, 1, 1), [Head("class", mlp(1, [], 1))])
     with pytest.raises(ConfigError, match="encoder of the kind Conv1d cannot be written as ONNX"):
-        network(OnnxGraph(), Events((), (), "x"), trained)
+        network(OnnxGraph(), Events((), (), "x"), trained, ["class"])
     assert onnx_model.__doc__

@@ -240,8 +240,8 @@ def test_every_method_trains_and_leaves_classes_and_probabilities(method, table,
     job = ImageJob(config.seed, "m", 0, 0, table, tmp_path / "run", tmp_path / "work", "cpu", "plain", config=config)
     with one_thread():
         done = run_job(None, job, lambda *_: None)
-    assert done.score.shape == (64, 2) and set(done.score[:, 0]) <= {0.0, 1.0}
-    assert bool((done.score[:, 1] >= 0.5).all()) and done.about["epochs"] == 3
+    assert done.score.shape == (64, 2) and done.about["epochs"] == 3
+    assert np.allclose(done.score.sum(axis=1), 1.0, atol=1e-6) and done.score.min() > 0.0
     assert len(done.history["target_accuracy"]) == 3
     assert isinstance(load_network(job.folder / "fold0-member0.safetensors", config.models["m"], 1, 8, 2), Network)
 

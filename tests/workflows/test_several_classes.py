@@ -73,7 +73,7 @@ def run(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_scores_are_a_column_for_each_class_and_discriminant(run: Path) -> None:
     table = pq.read_table(run / "scores.parquet").to_pandas()
-    assert list(table.columns) == ["key", "sample", "domain", "fold", "weight", "label", *COLUMNS]
+    assert list(table.columns) == ["key", "run", "event", "sample", "domain", "fold", "weight", "label", *COLUMNS]
     for model in ("network", "bdt"):
         total = sum(table[f"{model}.p_{name}"] for name in ("ttH", "busy", "calm"))
         np.testing.assert_allclose(total, 1.0, atol=1e-5)

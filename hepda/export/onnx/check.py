@@ -80,7 +80,8 @@ def check(exported: ExportedModel, content: bytes, seed: int = 1) -> float:
     largest, unit = 0.0, _sizes(exported, events)
     for name, values in expected.items():
         difference = np.abs(found[name].astype(np.float64) - values)
-        different = int(np.sum(~(difference <= TOLERANCE * np.maximum(unit, np.abs(values)))))
+        allowed = TOLERANCE * np.maximum(unit.reshape(-1, *[1] * (values.ndim - 1)), np.abs(values))
+        different = int(np.sum(~(difference <= allowed)))
         if different:
             raise ConfigError(
                 f"models.{exported.spec.name}: the output {name} of ONNX differs from the trained model for "

@@ -10,8 +10,8 @@ def test_the_number_of_the_same_events_stands_beside_the_one_to_report():
     table = best_cut_table(EventMetrics.from_json({"samples": {}, "models": models}))
     assert table.head == ["Model", "Z (stat.) [σ], same events", "Z (stat.) [σ]"]
     assert [[cell.text for cell in row] for row in table.rows] == [
-        ["network", "2.3", "2.00 ± 0.10"],
-        ["bdt", "2.1", "1.9"],
+        ["network", "2.30", "2.00 ± 0.10"],
+        ["bdt", "2.10", "1.90"],
     ]
     old = {"network": {"significance": {"asimov": 2.0}}}  # a run of an earlier hepda
     assert best_cut_table(EventMetrics.from_json({"samples": {}, "models": old})).rows == []

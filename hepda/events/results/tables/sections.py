@@ -8,7 +8,7 @@ from hepda.events.results import tables
 from hepda.events.results.regression.tables import regression_tables, residual_table
 from hepda.events.results.tables.cells import EVENTS_ALONE
 from hepda.number_format import Table
-from hepda.report.training import fusion_table, numbers_table, training_table
+from hepda.report.training import fusion_tables, numbers_table, training_table
 from hepda.results.events import EventMetrics
 from hepda.runtime.terminal import NumberTable
 
@@ -70,7 +70,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
             tables.bins_table(metrics),
             tables.flatness_table(metrics),
         ],
-        "training": [training_table(metrics), fusion_table(metrics), tables.training_noise_table(metrics)],
+        "training": [training_table(metrics), *fusion_tables(metrics), tables.training_noise_table(metrics)],
     }
 
 
