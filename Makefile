@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tth test docs coverage lint nightly clean
+.PHONY: tth test test-slow docs coverage lint nightly clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hepda needs Python 3.11 or newer; set PYTHON=python3.11 or the like" if sys.version_info < (3, 11) else 0)'
@@ -15,8 +15,14 @@ tth: $(VENV)/.installed
 	$(BIN)/hepda train --config tth.yaml
 
 # Two processes of one thread each: threads of several processes on the same cores wait for each other.
+# `make test` takes less than ten minutes on two cores; the slow tests, whole runs and other programs, as long again.
+PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.installed
+	$(PYTEST) -m slow
 
 # Pages of docs/, the reference of keys, commands and functions: build/docs/index.html. Broken links are errors; no network.
 docs: $(VENV)/.installed
@@ -32,7 +38,7 @@ lines = $$(find $(1) -name '*.py' | xargs cat | wc -l)
 coverage: $(VENV)/.installed
 	@echo "lines of tests : lines of source = $(call lines,$(TESTS)) : $(call lines,$(SOURCE))" \
 		| awk '{ printf "%s = %.2f\n", $$0, $$9 / $$11 }'
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal $(TESTS) \
+	$(PYTEST) $(TESTS) \
 		--cov=$(SOURCE) --cov-report=term --cov-fail-under=$(LEAST)
 
 lint: $(VENV)/.installed

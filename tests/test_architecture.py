@@ -163,6 +163,7 @@ def test_nothing_unpickles_or_evaluates(graph):
         assert module not in graph.modules or not graph.find_modules_that_directly_import(module)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", LIGHT)
 def test_nothing_heavy_is_imported_before_it_is_needed(module):
     code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"

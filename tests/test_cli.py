@@ -333,6 +333,7 @@ def test_a_mistake_in_the_analysis_file(good, tmp_path, trained, override, messa
 NAN, INFINITE = np.full(80, np.nan, np.float32), np.full(80, np.inf, np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

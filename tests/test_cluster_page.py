@@ -25,6 +25,8 @@ from hepda.workflows.scan import ScanOptions
 from hepda.workflows.scan.run import make_plan
 from tests.factory import write_analysis
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(yaml|sh)\n(.*?)^```$", PAGE, re.M | re.S)
 SHELL = [text.replace("\\\n", "") for kind, text in BLOCKS if kind == "sh"]
@@ -116,7 +118,6 @@ def test_the_commands_of_dask_parse() -> None:
         assert name == "scheduler" or (asked["nthreads"], asked["memory_limit"]) == (1, "0")
 
 
-@pytest.mark.slow
 def test_the_script_of_an_allocation_scans_with_its_workers(tmp_path: Path) -> None:
     """In place of Slurm: `srun` starts two workers, and the files are those of a small analysis."""
     pytest.importorskip("distributed")

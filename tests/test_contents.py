@@ -100,6 +100,7 @@ def test_the_same_events_in_files_made_again_are_the_same(folder: Path, verb: st
     assert run_verb(verb, folder) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize(("name", "part"), [("b_weight", "weight of signal"), ("met", "features of signal")])
 def test_the_same_keys_with_another_content_are_refused(folder: Path, verb: str, name: str, part: str) -> None:
@@ -113,6 +114,7 @@ def edit(folder: Path, **keys: Any) -> None:
     page.write_text(yaml.safe_dump(yaml.safe_load(page.read_text()) | keys, sort_keys=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize("keys", [{"luminosity": 2.0}, {"weight": "gen_weight"}, {"missing": -5.0}])
 def test_another_analysis_file_is_refused(folder: Path, verb: str, keys: dict[str, Any]) -> None:
@@ -176,6 +178,7 @@ def test_models_that_the_training_did_not_write_are_not_loaded(folder: Path, ver
     assert "`sha256` is damaged" in said(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize("name", ["weight", "label", "fold", "key"])
 def test_scores_of_other_events_are_refused(folder: Path, verb: str, name: str) -> None:
@@ -192,6 +195,7 @@ def test_scores_of_other_events_are_refused(folder: Path, verb: str, name: str) 
     assert "scores.parquet" in _SAID[0]
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_hepda_is_compared_as_far_as_it_can_be(folder: Path) -> None:
     path = folder / "run" / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -256,6 +260,7 @@ SPOILED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "spoil"), SPOILED)
 def test_a_damaged_or_foreign_file_of_a_run_is_named(
     folder: Path, name: str, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch

@@ -6,12 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from hepda.cli import main
 from hepda.config import load_config
 from tests.factory import analysis, write_sample
 from tests.howto import PAGES, write_page
 
 
+@pytest.mark.slow
 def test_the_page_is_checked_trained_and_evaluated(tmp_path: Path) -> None:
     for name, seed, shift in (("background", 1, 0.0), ("background_alt", 2, 1.0), ("signal", 3, 0.0)):
         write_sample(tmp_path / f"{name}.root", 500, seed, name == "signal", shift)

@@ -8,6 +8,8 @@ import pytest
 from tests.factory import analysis, write_analysis
 from tests.test_cli import nulls_without_why, run_cli
 
+pytestmark = pytest.mark.slow
+
 CASES = {"no data": (), "blinded data": ("data",), "open data": ("data",)}
 
 

@@ -75,6 +75,7 @@ def test_the_wheel_alone_makes_and_trains_the_toy_and_finds_an_example(wheel: Pa
     assert "`hepda example` writes toy events" in hepda("check", "--config", "tth.yaml", status=2)
 
 
+@pytest.mark.slow
 def test_every_library_that_the_package_imports_is_a_dependency_or_an_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = [

@@ -39,6 +39,7 @@ NUMERIC = {
 """Checks that compare numbers to the seventh digit: in float32 they depend on the processor's matrix products."""
 
 
+@pytest.mark.slow
 @parametrize_with_checks([DANNClassifier(), DANNRegressor()])
 def test_scikit_learn_says_it_is_an_estimator(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -51,6 +52,7 @@ OTHERS: tuple[dict[str, Any], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DANNClassifier, DANNRegressor])
 @pytest.mark.parametrize("settings", OTHERS)
 def test_scikit_learn_compares_numbers_in_other_settings(kind: type, settings: dict[str, Any]) -> None:

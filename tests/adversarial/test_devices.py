@@ -173,6 +173,7 @@ def compare(
 # ---- every method, setting and encoder ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "classes"),
     [(name, classes) for name in METHODS for classes in (2, 3) if METHODS[name].classes <= classes],

@@ -24,6 +24,8 @@ from hepda.adversarial.networks.tail import Tail
 from hepda.errors import ConfigError
 from tests.adversarial.toys import network, shifted
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STEPS: dict[str, Any] = {"epochs": 2, "optimizer": "sgd", "learning_rate": 0.05, "seed": 1, "device": "cpu"}
 Found = NDArray[np.float64]
@@ -190,7 +192,6 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
     return [dict(np.load(folder / f"found{rank}.npz")) for rank in range(2)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_are_one_with_the_same_batch(of_two: list[dict[str, Found]], case: str) -> None:
     expected = CASES[case]()
@@ -198,7 +199,6 @@ def test_two_processes_are_one_with_the_same_batch(of_two: list[dict[str, Found]
         assert np.abs(results[case] - expected).max() < 1e-5
 
 
-@pytest.mark.slow
 def test_a_checkpoint_is_read_by_all_processes(of_two: list[dict[str, Found]], tmp_path: Path) -> None:
     for results in of_two:
         assert np.abs(results["resumed"] - resumed(str(tmp_path))).max() < 1e-5

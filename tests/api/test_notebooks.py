@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 nbformat = pytest.importorskip("nbformat", reason="notebooks need the extra hepda[notebooks]")
 nbclient = pytest.importorskip("nbclient", reason="notebooks need the extra hepda[notebooks]")
 pytest.importorskip("ipykernel", reason="notebooks need the extra hepda[notebooks]")
@@ -20,7 +22,6 @@ def test_there_are_notebooks_without_outputs():
         assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if "outputs" in cell)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("HEPDA_NOTEBOOK_OUTPUT", str(tmp_path))

@@ -35,6 +35,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["classifier", "hep_ml"])
 def test_a_known_ratio_is_found_and_moves_the_source_onto_the_target(method: str) -> None:
     if method == "hep_ml":

@@ -22,6 +22,8 @@ from tests.docs import sandbox
 from tests.docs.pages import BLOCKS, PAGES, REPOSITORY, Block, of
 from tests.factory import analysis
 
+pytestmark = pytest.mark.slow
+
 CHECKED = {"yaml", "sh", "python"}
 SHOWN = {"text", "math", "mermaid", "cpp", "latex"}
 """What is only read: output, formulas, diagrams, other programs."""
@@ -154,7 +156,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_page_works_from_top_to_bottom(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

@@ -48,6 +48,7 @@ def test_keys_of_the_file_exist() -> None:
     assert set(more["any"]) <= names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_page_has_every_key_with_unit_and_default(kind: str) -> None:
     page = reference.kind_page(kind)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.docs.pages import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("mkdocs")
 sys.path.insert(0, str(REPOSITORY / "docs" / "tools"))
 
@@ -35,7 +37,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_every_page_is_in_the_site_and_in_the_navigation(site: Path) -> None:
     sources = [path.relative_to(REPOSITORY / "docs") for path in (REPOSITORY / "docs").rglob("*.md")]
     index = (site / "index.html").read_text()
@@ -48,7 +49,6 @@ def test_every_page_is_in_the_site_and_in_the_navigation(site: Path) -> None:
         assert (site / page).is_file()
 
 
-@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 40
@@ -61,7 +61,6 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\([\"']?(https?:)?//", sheet.read_text()), sheet.name
 
 
-@pytest.mark.slow
 def test_formulas_diagrams_and_docstrings_are_in_the_pages(site: Path) -> None:
     assert "<math" in (site / "numbers.html").read_text()
     assert "$`" not in (site / "numbers.html").read_text()

@@ -43,6 +43,7 @@ def two(folder: Path, **spoil: Any) -> str:
     return f"samples.third.files=[{folder}/third.root, {folder}/more.root]"
 
 
+@pytest.mark.slow
 def test_bits_that_flip_are_told_or_change_numbers_alone(folder: Path) -> None:
     """Wherever a bit flips: hepda's own error, or a table; never another exception, and never a table of other events.
 
@@ -173,6 +174,7 @@ def test_events_that_repeat_are_counted_told_and_in_one_fold(tmp_path: Path) -> 
         assert len(np.unique(third.validation[third.key == key])) == 1
 
 
+@pytest.mark.slow
 def test_unicode_in_names_of_files_branches_and_features(tmp_path: Path) -> None:
     place = tmp_path / "é – data"
     write_analysis(place, N, negative_weights="absolute")

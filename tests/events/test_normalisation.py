@@ -62,6 +62,7 @@ def histogram(*contents: float) -> Any:
     return np.asarray(contents, dtype=np.float64), np.arange(len(contents) + 1.0)
 
 
+@pytest.mark.slow
 def test_the_runs_tree_of_nanoaod(tmp_path: Path) -> None:
     write_analysis(tmp_path, N)
     for name in ("genEventSumw", "genEventSumw_"):
@@ -230,6 +231,7 @@ def stitchable(folder: Path) -> dict[str, Any]:
     return {"change": change, "one": sample}
 
 
+@pytest.mark.slow
 def test_stitched_samples_count_once(tmp_path: Path) -> None:
     write_analysis(tmp_path, N)
     parts = stitchable(tmp_path)

@@ -71,6 +71,7 @@ def test_arithmetic_with_null_is_null(tmp_path: Path) -> None:
     assert np.flatnonzero(of_signal(result, "ht") == -1.0).tolist() == [3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", ["own", "gen_weight * own", "where(own > 0.5, 2, 1)", "where(own == 1, own, 1)"])
 def test_a_null_weight_is_an_error_with_its_entry(tmp_path: Path, weight: str) -> None:
     config = written(tmp_path, own=[7, 20])
@@ -84,6 +85,7 @@ def test_a_null_key_is_an_error_with_its_entry(tmp_path: Path) -> None:
         loaded(config, "selection=n_jets > 0")
 
 
+@pytest.mark.slow
 def test_a_null_key_of_an_event_that_is_cut_away_harms_nobody(tmp_path: Path) -> None:
     config = written(tmp_path, event=[11])
     result = loaded(config, "samples.signal.selection=not is_missing(event)")
@@ -98,6 +100,7 @@ def test_a_null_key_of_an_event_that_is_cut_away_harms_nobody(tmp_path: Path) ->
     assert any("no weighted cut flow" in line for line in checked.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", ["own == 1", "not own != 1", "~(own > 3)", "own", "(own > 0) | (own < -1)"])
 def test_a_null_in_a_cut_is_false_and_counted(tmp_path: Path, cut: str) -> None:
     result = loaded(written(tmp_path, own=[0, 30]), f"samples.signal.selection={cut}").samples["signal"]

@@ -105,6 +105,7 @@ def test_weights_and_selections_of_analysts_on_events_of_cms(tmp_path: Path) -> 
     np.testing.assert_allclose(np.concatenate([part.weight for part in rows]), expected)
 
 
+@pytest.mark.slow
 def test_eras_of_real_events_are_normalised_each_by_its_own_sum_of_weights(tmp_path: Path) -> None:
     """Two files of CMS as the files of two eras; the whole sample is not normalised by the sum of both."""
     names = ("nanoAOD_2015_CMS_Open_Data_ttbar", "cmsopendata2015_ttbar_19980_NANOAOD_RNTupleImporter_rntuple_v1-0-0-1")

@@ -14,6 +14,8 @@ from hepda.config import load_any
 from hepda.kinds import kind_of
 from tests.reports import assert_no_table_is_empty
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

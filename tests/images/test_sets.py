@@ -226,6 +226,7 @@ def test_what_is_not_here_says_how_it_can_be_had(data_folder, name):
         sets.check(ImageSetConfig(data=name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["synthetic_digits", "synthetic_signs"])
 def test_what_is_drawn_follows_from_the_seed_and_is_of_every_class(name):
     train, test = load(data=name, images=900, size=32)

@@ -100,6 +100,7 @@ def test_no_number_of_the_final_table_is_cut_on_a_narrow_terminal(metrics: Path,
     assert all(len(line.rstrip("\r")) <= columns for line in table.split("\n"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "terminal"),
     [

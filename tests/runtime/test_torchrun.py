@@ -14,6 +14,8 @@ import pytest
 from hepda.runtime import torchrun
 from tests.factory import write_analysis
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (
     "training.processes=1", "features=[ht, m_bb]", "plots={}", "evaluation.bootstrap=2", "models.bdt.iterations=5",
     "evaluation.blind=null", "luminosity=0.5", "training.optimizer=sgd", "training.learning_rate=0.05",
@@ -32,7 +34,6 @@ def train(config: Path, name: str, *start: str, more: tuple[str, ...] = ()) -> s
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-@pytest.mark.slow
 def test_two_processes_of_torchrun_leave_the_run_of_one(tmp_path: Path) -> None:
     config = write_analysis(tmp_path, n=300)
     in_two, in_one = train(config, "two", *TORCHRUN), train(config, "one")
@@ -45,7 +46,6 @@ def test_two_processes_of_torchrun_leave_the_run_of_one(tmp_path: Path) -> None:
         assert np.abs(np.subtract(*(table[model].to_numpy() for table in scores))).max() < 1e-5, model
 
 
-@pytest.mark.slow
 def test_what_is_wrong_ends_all_of_them(tmp_path: Path) -> None:
     config = write_analysis(tmp_path, n=300)
     done = train(config, "run", *TORCHRUN, more=("features=[ht, no_such_branch]",))

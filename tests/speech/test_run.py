@@ -148,6 +148,7 @@ def jobs(config, folder: Path):
 SELF_TAUGHT = {"of": "target", "method": "none", "rounds": 2, "round_epochs": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "stop"),
     [
@@ -186,6 +187,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, mode
     assert all(torch.equal(through[name], resumed[name]) for name in through)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "checks"),
     [
@@ -288,6 +290,7 @@ def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
     assert (answers == label[test]).mean() == pytest.approx(informed.value, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scorer", [None, "source-loss"])
 def test_a_scorer_or_patience_chooses_the_epoch_on_recordings_that_are_held_out(scorer, tmp_path):
     training = {"epochs": 3, "scorer": scorer, "patience": 2}

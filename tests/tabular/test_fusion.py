@@ -51,6 +51,7 @@ def test_each_row_is_fused_by_what_the_other_folds_taught(run: Path, name: str) 
         assert fusion.rows == (0 if name == "both" else expected)
 
 
+@pytest.mark.slow
 def test_it_has_its_rows_and_its_weights(run: Path, tmp_path: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     entry = metrics["models"]["stack"]

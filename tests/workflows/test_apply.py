@@ -306,6 +306,7 @@ def test_a_changed_input_or_output_is_scored_again(trained, tmp_path):
     assert len(friend(out / "a.root")["event"]) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

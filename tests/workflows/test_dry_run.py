@@ -16,6 +16,7 @@ def everything(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_dry_run_states_files_trainings_and_time_and_writes_nothing(tmp_path, capsys):
     page = write_analysis(tmp_path, n=300)
     before = everything(tmp_path)

@@ -33,6 +33,7 @@ def test_the_example_can_be_checked_and_has_the_yields_of_its_luminosity(
     assert data == pytest.approx(1.05 * simulated + toy_events.DATA_SIGNAL, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_events(tmp_path: Path) -> None:
     first, again, other = (
         uproot.open(toy_events.write_events(tmp_path / name, 50, seed)[0])["events"]["met"].array(library="np")

@@ -153,6 +153,7 @@ def test_a_fit_has_its_own_results_of_a_fusion(run: Path, tmp_path: Path) -> Non
     assert {"both", "stack", "iso"} <= set(fits["models"])
 
 
+@pytest.mark.slow
 def test_evaluate_and_check_read_it_and_name_a_file_that_is_damaged(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     assert run_cli("evaluate", tmp_path / "run", "--plots", "none")[0] == 0
@@ -166,6 +167,7 @@ def test_evaluate_and_check_read_it_and_name_a_file_that_is_damaged(run: Path, t
         hepda.load(tmp_path / "run").models["iso"].predict_proba(frame)
 
 
+@pytest.mark.slow
 def test_resume_computes_a_changed_fusion_and_trains_nothing_again(run: Path, tmp_path: Path) -> None:
     """A run that failed in a training: the fusion is changed before the training is done again."""
     path = run.parent / "small.yaml"
@@ -188,6 +190,7 @@ def test_resume_computes_a_changed_fusion_and_trains_nothing_again(run: Path, tm
     assert second.metrics.models["iso"].fusion.method == "logistic"  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_that_nothing_is_trained_of_it(run: Path, tmp_path: Path) -> None:
     _, output, _ = run_cli(
         "train", "--config", run.parent / "small.yaml", "--output", tmp_path / "new", "--dry-run"

@@ -17,6 +17,8 @@ from hepda.runtime import run_directory
 from hepda.workflows import machine, profiling
 from tests.factory import write_analysis
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "features=[ht, m_bb]", "plots={}", "evaluation.bootstrap=5", "evaluation.probes=false", "evaluation.blind=null",
     "models.bdt=null", "models.dann=null", "models.network.training.epochs=3",
@@ -83,7 +85,6 @@ def test_the_processor_and_its_rates_are_those_of_this_machine() -> None:
     assert 0.0 < seconds[64, 8, 8] < seconds[512, 64, 64] < 1.0
 
 
-@pytest.mark.slow
 def test_a_run_with_a_profile_leaves_it_and_one_without_removes_it(tmp_path: Path) -> None:
     config, run = write_analysis(tmp_path, 500), tmp_path / "run"
     sets = [word for setting in (*SMALL, "training.processes=2") for word in ("--set", setting)]

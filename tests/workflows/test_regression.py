@@ -206,6 +206,7 @@ def test_a_fit_or_a_scan_of_a_number_is_refused(run: Path, page: Path, capsys: p
     assert "models.dann: predicts a number" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_numbers_are_the_same_when_they_are_evaluated_again(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

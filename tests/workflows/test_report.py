@@ -47,6 +47,7 @@ def test_a_run_without_figures_names_them_and_the_command_that_draws_them(origin
     assert len(listed) > 10 and all((original / entry.data).is_file() for entry in listed)
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_without_events_and_all_of_them_with_pdf(run: Path, tmp_path: Path) -> None:
     kept = {name: (run / name).read_bytes() for name in ("metrics.json", "scores.parquet", "manifest.json")}
     warnings = json.loads((run / "remarks.json").read_text())["warnings"]
@@ -65,6 +66,7 @@ def test_figures_are_drawn_without_events_and_all_of_them_with_pdf(run: Path, tm
     assert {name: (run / name).read_bytes() for name in kept} == kept
 
 
+@pytest.mark.slow
 def test_an_interrupted_drawing_leaves_a_complete_run_and_a_page_that_says_what_is_missing(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +81,7 @@ def test_an_interrupted_drawing_leaves_a_complete_run_and_a_page_that_says_what_
     assert cli.main(["report", str(run)]) == 0 and pictures(run)
 
 
+@pytest.mark.slow
 def test_the_report_has_its_tables_before_the_first_figure(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_finished_run_is_not_trained_again_unasked(page: Path, run: Path) -> N
     assert content(run) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["hepda.workflows.train.run_jobs", "hepda.events.kind.EventsKind.measure",
                                    "hepda.events.kind.EventsKind.figures",
                                    "hepda.report.page.write_report"])  # fmt: skip
@@ -155,6 +156,7 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
     assert cli.main(command) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(original: Path, tmp_path: Path) -> None:
     moved = tmp_path / "far" / "away"
     shutil.copytree(original, moved)
@@ -222,6 +224,7 @@ def failing() -> Any:
     raise IndexError("index 0 is out of bounds")
 
 
+@pytest.mark.slow
 def test_a_figure_that_fails_costs_neither_the_run_nor_the_other_figures(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +331,7 @@ def test_two_trainings_at_once_do_not_mix(page: Path, tmp_path: Path) -> None:
     assert exchange.is_finished(tmp_path / "run") and not (tmp_path / "run" / ".work").exists()
 
 
+@pytest.mark.slow
 def test_a_domain_of_variations_leaves_the_other_samples_out(tmp_path: Path) -> None:
     """Only the background is varied: the table of the variation has no rows of the signal."""
     dann = {

@@ -99,6 +99,7 @@ def test_the_history_has_every_loss_and_what_the_discriminator_gets_right() -> N
     assert 0.0 < history["discriminator_real_accuracy"][-1] <= 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", [{}, {"combine": "self_correcting", "average": 0.9, "clip": 1.0}])
 def test_an_interrupted_game_goes_on_to_the_last_bit(tmp_path: Path, rules: dict[str, Any]) -> None:
     uninterrupted, broken, resumed = (gan(4, turns=20, **rules) for _ in range(3))

@@ -150,6 +150,7 @@ def test_label_smoothing_is_the_mean_over_classes() -> None:
     assert torch.allclose(multiclass(logits, label, 0.3), 0.7 * plain + 0.3 * even, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_core_needs_no_scikit_learn_until_an_estimator_is_asked_for() -> None:
     code = (
         "import sys, hepda.adversarial as core\n"

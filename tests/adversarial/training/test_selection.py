@@ -28,6 +28,7 @@ def trained(source: DomainRows, target: DomainRows | None, epochs: int = 8) -> N
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCORERS)
 def test_every_scorer_prefers_a_trained_network_to_one_that_guesses(name: str) -> None:
     source, target = rows(0.2)

@@ -45,6 +45,7 @@ def p_values(negative, scale, sizes, experiments=150, permutations=40):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("negative", "scale", "sizes"),
     [((0.0, 0.0), 1.0, (150, 100)), ((0.15, 0.15), 20.0, (400, 200)), ((0.2, 0.0), 0.1, (900, 300))],
@@ -84,6 +85,7 @@ def test_undefined_statistics_say_why():
         permutation_tests(a, b, [0.0, 1.0], {}, permutations=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", STATISTICS)
 @pytest.mark.parametrize(("n", "m"), [(1500, 1500), (2000, 500)])
 def test_null_is_that_of_two_fresh_samples_of_that_size(statistic, n, m):
@@ -126,6 +128,7 @@ def weighted(kind, n, generator):
     return sample(x + (0.3 if kind == "signed by score" else 0.0), weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "other"),
     [

@@ -58,6 +58,7 @@ def test_the_ratio_to_b_falls_and_that_to_c_does_not():
     assert result == ratios(data)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_ratio_is_its_spread():
     result = [ratios(events(seed, 6000, 0.2), others=["B"], efficiencies=[0.3], replicas=60)["B"][0].ratio
              for seed in range(80)]  # fmt: skip

@@ -87,6 +87,7 @@ def test_no_events_expected_is_not_allowed(model, toys):
     assert np.all(np.isinf(model.derivatives(theta, toys).value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistics", [0.0, 0.05])
 def test_mu_error_and_interval_are_those_of_minuit_on_the_likelihood_written_by_hand(statistics):
     templates = region(bins=4, scale=0.5, statistics=statistics)

@@ -8,6 +8,7 @@ from hepda.evaluation.fits.minuit import model_and_data, pyhf_with_minuit
 from tests.evaluation.fits.regions import one_bin, region
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])  # a best fit above and one below zero
 def test_cls_at_the_limits_is_what_pyhf_says(seed):
     templates = region(scale=0.05, bins=4)

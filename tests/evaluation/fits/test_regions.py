@@ -205,6 +205,7 @@ def test_the_error_has_a_part_of_the_free_rates(templates):
     assert (budget.data, budget.simulation) == pytest.approx((fixed.data, fixed.simulation))
 
 
+@pytest.mark.slow
 def test_limits_and_significance_profile_the_free_rates():
     templates = three_regions().only(["three_tags", "four_tags"])
     counts = templates.expected(0.3, {"ttb": 1.4})

@@ -127,6 +127,7 @@ def test_check_and_train_refuse_a_heavy_event_alike(tmp_path):
     assert any("--all looks at every file" in warning for warning in result.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -259,6 +259,7 @@ def test_faults(folder: Path, overrides: list[str], kind: type[HepdaError], expe
     assert re.search(expected, text, re.DOTALL), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pi", "physical"])
 def test_a_branch_of_a_reserved_name_is_meant_or_refused(tmp_path: Path, name: str) -> None:
     path = write_analysis(tmp_path, 60, columns={"twice": f"2 * {name}"})
@@ -303,6 +304,7 @@ def test_a_nan_is_placed(tmp_path: Path) -> None:
     assert "third.root" in text
 
 
+@pytest.mark.slow
 def test_truncated_file_and_branch_that_changes(tmp_path: Path) -> None:
     write_analysis(tmp_path, 60)
     path = tmp_path / "background_alt.root"

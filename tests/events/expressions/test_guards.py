@@ -99,6 +99,7 @@ def two_years(folder: Path, **changes: object) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_events_of_files_with_and_without_a_trigger(tmp_path: Path) -> None:
     path = two_years(tmp_path, selection="HLT_a | (has(HLT_b) & HLT_b)", features=["met"])
     loaded = load_table(dataset_spec(load_config(path)))

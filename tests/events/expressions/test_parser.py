@@ -450,6 +450,7 @@ def test_any_expression_gives_a_value_or_its_own_error(text: str) -> None:
         assert value.offsets is None or len(value.offsets) == 4
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS), max_size=40).map("".join)))
 def test_any_text_parses_or_says_why(text: str) -> None:

@@ -369,6 +369,7 @@ def with_a_broken_file(folder: Path, tmp_path: Path, *, basket: bool) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("basket", [False, True])
 def test_a_broken_file_fails_or_is_left_out_with_what_it_cost(folder: Path, tmp_path: Path, basket: bool) -> None:
     path = with_a_broken_file(folder, tmp_path, basket=basket)

@@ -141,6 +141,7 @@ def test_the_free_rate_takes_the_composition_that_one_rate_turns_into_a_bias(
     assert abs(rate - 2) < error < 0.3
 
 
+@pytest.mark.slow
 def test_pyhf_finds_the_same_strength_in_the_workspace(fit_input: FitInput) -> None:
     import pyhf
 
@@ -158,6 +159,7 @@ def test_pyhf_finds_the_same_strength_in_the_workspace(fit_input: FitInput) -> N
     )
 
 
+@pytest.mark.slow
 def test_a_validation_region_is_drawn_with_the_fit_of_the_others(events: tuple[FeatureTable, np.ndarray]) -> None:
     regions = REGIONS | {"some": REGIONS["some"] | {"role": "validation"}}
     validated = input_of(analysis(regions), events)

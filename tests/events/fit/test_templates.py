@@ -237,6 +237,7 @@ def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: FitInput)
     assert aware["alternative"][1].toys == "no toys were requested"
 
 
+@pytest.mark.slow
 def test_the_page_is_json_and_every_null_has_its_reason(region: FitInput) -> None:
     main = fits.main_fit(region, toys=0, seed=1)
     closure = {variant: fits.closure_of(region, variant, toys=20, seed=1) for variant in (fits.ALL, fits.UNAWARE)}

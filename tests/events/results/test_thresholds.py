@@ -119,6 +119,7 @@ def test_apply_has_a_branch_for_each_also_under_systematics(run, tmp_path):
     assert np.array_equal(frame["pass_bdt_best"], table["pass_bdt_best"][selected])
 
 
+@pytest.mark.slow
 def test_regions_of_the_fit_are_the_two_sides_of_a_threshold(run):
     assert main(["fit", str(run), "--models", "bdt", "--toys", "0", "--plots", "none"]) == 0
     fits = json.loads((run / "fit.json").read_text())
@@ -198,6 +199,7 @@ def test_a_run_without_thresholds_says_to_evaluate_it(run, tmp_path):
         _ = hepda.load(copy).passes
 
 
+@pytest.mark.slow
 def test_classes_and_discriminants_have_working_points(tmp_path):
     classes = several_classes()
     models = {name: classes["models"][name] for name in ("bdt", "pair")}

@@ -267,6 +267,7 @@ except StorageError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path) -> None:
     write_analysis(tmp_path, 2000)
     result = small_disk(WRITE.replace("%s", str(tmp_path)), tmp_path)
@@ -276,6 +277,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "make room, or name another place by --cache" in result.stdout and result.stdout.strip().endswith("[]")
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     """The same without a disk of one's own: the system refuses what is written past a limit."""
     write_analysis(tmp_path, 2000)
@@ -344,6 +346,7 @@ print(before, memory("VmHWM:"), len(loaded.table))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_while_reading_keeps_to_the_budget_and_does_not_grow_with_the_file(tmp_path: Path) -> None:
     write_analysis(tmp_path / "warm", 60)
@@ -402,6 +405,7 @@ def test_the_ends_of_a_file_alone_tell_where_the_system_keeps_no_times(
     assert fingerprint.state_of(str(folder / "nothing")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*ROWS, "column0"])
 def test_a_flipped_bit_anywhere_in_a_table_makes_it_again(folder: Path, name: str) -> None:
     first, expected = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
@@ -421,6 +425,7 @@ def exchanged(value: Any, one: str, two: str) -> Any:
     return json.loads(json.dumps(value).replace(one, "\0").replace(two, one).replace("\0", two))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", ["names", "samples", "about", "byte order", "type", "fortran", "shape", "no JSON"])
 def test_a_table_with_other_names_or_types_is_made_again(folder: Path, spoil: str) -> None:
     first, expected = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table

@@ -381,6 +381,7 @@ def test_errors_travel_between_processes(error):
     assert type(again) is type(error) and str(again) == str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "extra", "override", "where"),
     [

@@ -28,6 +28,8 @@ from hepda.runtime.resources import Resources
 from tests.factory import write_analysis, write_sample
 from tests.tasks import noted, scaled, stepwise
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed")
 N = 600
 
@@ -90,7 +92,6 @@ def test_only_a_few_are_done_ahead(where: tuple[int, str | None], tmp_path: Path
         results.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["processes", "dask"], indirect=True)
 def test_who_is_killed_costs_what_it_had_in_hand(where: tuple[int, str | None], tmp_path: Path) -> None:
     with open_pool(*where) as pool:
@@ -102,7 +103,6 @@ def test_who_is_killed_costs_what_it_had_in_hand(where: tuple[int, str | None], 
     assert sum(result.values()) <= 16 + 4 and max(result.values()) == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["processes", "dask"], indirect=True)
 def test_a_task_that_ends_whoever_does_it_is_given_up(
     where: tuple[int, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -150,7 +150,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_analysis(tmp_path_factory.mktemp("files"), N)
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
     path: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,14 +220,12 @@ def test_clusters_that_may_be() -> None:
         check_cluster(text)
 
 
-@pytest.mark.slow
 def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepda.runtime.pool.cluster._WAIT", 0.5)
     with pytest.raises(ConfigError, match="the scheduler does not answer"), open_pool(1, "tcp://127.0.0.1:9"):
         pass
 
 
-@pytest.mark.slow
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepda.runtime.pool.cluster._WAIT", 3.0)
     monkeypatch.setattr("hepda.runtime.pool.dask_pool.LOOK", 0.5)
@@ -279,7 +276,6 @@ def batch_system(folder: Path, monkeypatch: pytest.MonkeyPatch, submit: str, can
     return log
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("system", "submit", "cancel"), [
     ("slurm", "sbatch", "scancel"), ("htcondor", "condor_submit", "condor_rm"),
 ])  # fmt: skip
@@ -302,7 +298,6 @@ def test_jobs_of_a_batch_system_do_the_work_and_are_cancelled(
     assert "cancelled" in log.read_text()
 
 
-@pytest.mark.slow
 def test_a_job_whose_time_is_over_is_submitted_again_and_its_tasks_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def beginnings(senone: torch.Tensor, frames: Frames, states: int, number: int) -
     return [(t - 0.5) * HOP + CENTRE for t in changes]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 def test_phones_begin_where_the_synthesizer_says():
     random = np.random.default_rng(1)

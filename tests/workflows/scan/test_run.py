@@ -266,6 +266,7 @@ def test_strength_zero_is_trained_once_for_all_methods(ntuples, tmp_path, jobs):
     assert rows[0]["auc_simulation"] == rows[2]["auc_simulation"]
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_a_result(ntuples, tmp_path, monkeypatch):
     original = trainings.run_job
 
