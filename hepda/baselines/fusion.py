@@ -42,7 +42,7 @@ _LARGEST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class RisingCurve:
     """A rising function: straight lines through the points (x, y), constant outside."""
 
     x: tuple[float, ...]
@@ -74,7 +74,7 @@ class Fusion:
     outputs: int = 1
     weights: tuple[float, ...] = ()
     biases: tuple[float, ...] = ()
-    curves: tuple[tuple[Curve, ...], ...] = ()
+    curves: tuple[tuple[RisingCurve, ...], ...] = ()
     rows: int = 0
 
     def __call__(self, probabilities: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
@@ -122,7 +122,7 @@ class Fusion:
 
         """
         curves = tuple(
-            tuple(Curve(_numbers(curve["x"]), _numbers(curve["y"])) for curve in of_model)
+            tuple(RisingCurve(_numbers(curve["x"]), _numbers(curve["y"])) for curve in of_model)
             for of_model in content.get("curves", ())
         )
         fusion = cls(
@@ -290,7 +290,7 @@ def _stacking(logits: Floats, is_class: NDArray[np.bool_], weight: Floats) -> tu
     return tuple(found[:models]), tuple(found[models:])
 
 
-def _curve(probability: Floats, is_class: NDArray[np.bool_], weight: Floats) -> Curve:
+def _curve(probability: Floats, is_class: NDArray[np.bool_], weight: Floats) -> RisingCurve:
     """Return the share of a class as a rising function of a probability [n].
 
     Raises:
@@ -320,7 +320,7 @@ def _curve(probability: Floats, is_class: NDArray[np.bool_], weight: Floats) -> 
     centre = np.array([_centre(of_bin) for of_bin in sums])
     share = np.clip(of_class / total, FLOOR, 1.0 - FLOOR)
     fit = IsotonicRegression(y_min=FLOOR, y_max=1.0 - FLOOR).fit(centre, share, sample_weight=total)
-    return Curve(tuple(map(float, fit.X_thresholds_)), tuple(map(float, fit.y_thresholds_)))
+    return RisingCurve(tuple(map(float, fit.X_thresholds_)), tuple(map(float, fit.y_thresholds_)))
 
 
 def _centre(of_bin: Floats) -> float:

@@ -148,3 +148,9 @@ def histogram(values: FloatArray, weight: FloatArray, edges: FloatArray) -> tupl
     sumw = np.bincount(index, weights=weight, minlength=bins)
     sumw2 = np.bincount(index, weights=weight * weight, minlength=bins)
     return np.asarray(sumw, dtype=np.float64), np.asarray(sumw2, dtype=np.float64)
+
+
+def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    """Return above / below; NaN where `below` is not positive."""
+    usable = np.asarray(below) > 0
+    return np.asarray(np.where(usable, above / np.where(usable, below, 1.0), np.nan), dtype=np.float64)

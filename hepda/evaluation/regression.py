@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import WeightedScores, bin_edges, effective, sample, vector
+from hepda.evaluation.arrays import WeightedScores, bin_edges, effective, ratio, sample, vector
 from hepda.evaluation.bootstrap import Counts, ScoreBins, check_bootstrap, count_blocks, interval
 from hepda.evaluation.classes import DEFAULT, Resampling
 from hepda.evaluation.efficiency import quantile_edges
@@ -103,11 +103,11 @@ def residuals(
     for counts in _counted(len(true), resampling):
         sums = bins.replicas(events.weight, counts)
         shifts = bins.replicas(events.weight * events.score, counts).sum(axis=2)
-        mean = _ratio(shifts, sums.sum(axis=2))
+        mean = ratio(shifts, sums.sum(axis=2))
         in_bins.bias.append(mean)
         in_bins.resolution.append(_binned_resolution(bins, sums))
         of_all = counts @ moments
-        overall.bias.append(_ratio(of_all[:, 1], of_all[:, 0]))
+        overall.bias.append(ratio(of_all[:, 1], of_all[:, 0]))
         overall.rmse.append(_rmse(of_all))
         overall.correlation.append(_correlation(of_all))
         overall.resolution.append(_binned_resolution(bins, sums.sum(axis=1)))
@@ -133,12 +133,8 @@ def _moments(predicted: FloatArray, true: FloatArray, weight: FloatArray) -> Flo
     return np.stack([np.ones_like(x), residual, residual**2, x, y, x * x, y * y, x * y], axis=1) * weight[:, None]
 
 
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))
-
-
 def _rmse(sums: FloatArray) -> FloatArray:
-    square = _ratio(sums[..., 2], sums[..., 0])
+    square = ratio(sums[..., 2], sums[..., 0])
     return np.sqrt(np.where(square >= 0, square, np.nan))
 
 
@@ -163,7 +159,7 @@ def _numbers(
 ) -> ResidualNumbers:
     low, high = weighted_quantiles(events.score, events.weight, (_TAIL, 1.0 - _TAIL))
     exact: dict[str, tuple[float, float]] = {
-        "bias": (float(_ratio(sums[1], sums[0])),) * 2,
+        "bias": (float(ratio(sums[1], sums[0])),) * 2,
         "resolution": (0.5 * float(high - low), binned_resolution),
         "rmse": (float(_rmse(sums)),) * 2,
         "correlation": (float(_correlation(sums)),) * 2,

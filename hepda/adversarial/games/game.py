@@ -26,7 +26,7 @@ from hepda.adversarial.training.combining import (
     inner_products,
     weighted_gradients,
 )
-from hepda.adversarial.training.history import History
+from hepda.adversarial.training.history import History, always_right
 from hepda.adversarial.training.problem import Player, Problem
 from hepda.adversarial.training.stabilizers import MovingAverage
 from hepda.errors import ConfigError, TrainingError
@@ -38,10 +38,6 @@ Losses = Callable[[int, torch.Generator], Tensor | RowLosses | Terms]
 
 _ALONE = "loss"
 """The name of a loss that has none."""
-_WINS = 0.98
-"""Accuracy from which on a discriminator teaches nothing."""
-_LAST = 3
-"""Epochs in which it must be as accurate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +275,7 @@ def saturated(history: History, players: Sequence[str]) -> list[str]:
     problems = []
     for name in players:
         columns = [c for key, c in history.columns.items() if key.startswith(f"{name}_") and key.endswith("accuracy")]
-        if columns and history.epochs >= _LAST and min(min(column[-_LAST:]) for column in columns) >= _WINS:
+        if columns and all(always_right(column) for column in columns):
             least = 100.0 * min(column[-1] for column in columns)
             problems.append(
                 f"saturation: {name!r} has won, it is right on {least:.1f} % of its weights or more; what it sends to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +98,11 @@ class History:
         return cls(columns=columns, warnings=list(values["alarms"]), **fields)
 
 
+def always_right(accuracy: Sequence[float]) -> bool:
+    """Return whether a head was right on 98 % of its weights or more in each of its last three epochs: it has won."""
+    return len(accuracy) >= 3 and min(accuracy[-3:]) >= 0.98
+
+
 def diagnose(history: History, main: str, reversed_heads: list[str]) -> list[str]:
     """Return the problems that a history shows.
 
@@ -116,7 +122,7 @@ def diagnose(history: History, main: str, reversed_heads: list[str]) -> list[str
         )
     for name in reversed_heads:
         accuracy = [x for x in table.get(f"{name}_accuracy", []) if not math.isnan(x)]
-        if len(accuracy) >= 3 and min(accuracy[-3:]) >= 0.98:
+        if always_right(accuracy):
             problems.append(
                 f"saturation: {name!r} is right on {100 * accuracy[-1]:.1f} % of its weights; a head that always "
                 "wins teaches the encoder little. Raise the strength, lower its rate, or check that no trivial "

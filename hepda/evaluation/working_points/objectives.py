@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import BoolArray, effective, vector
+from hepda.evaluation.arrays import BoolArray, effective, ratio, vector
 from hepda.evaluation.bootstrap import ScoreBins
 from hepda.evaluation.efficiency import cut_at_efficiency
 from hepda.evaluation.significance import asimov
@@ -127,12 +127,6 @@ class Passing:
     def n_eff(self) -> FloatArray:
         """Return the effective number of passing events of the rest."""
         return np.where(self.negative2 > 0, ratio(self.negative**2, self.negative2), 0.0)
-
-
-def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return above / below; NaN where `below` is not positive."""
-    usable = np.asarray(below) > 0
-    return np.asarray(np.where(usable, above / np.where(usable, below, 1.0), np.nan), dtype=np.float64)
 
 
 class ThresholdObjective(ABC):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import vector
+from hepda.evaluation.arrays import ratio, vector
 from hepda.evaluation.bootstrap import interval, poisson_counts
 from hepda.evaluation.classes import DEFAULT, Resampling
 from hepda.evaluation.working_points.objectives import (
@@ -24,7 +24,6 @@ from hepda.evaluation.working_points.objectives import (
     ReplicaCounts,
     ThresholdObjective,
     passing_at,
-    ratio,
 )
 from hepda.results.entries.thresholds import ChosenThreshold, MacroScore
 from hepda.results.evaluation import FloatArray, Interval

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hepda.baselines.fusion import FLOOR, Curve, Fusion
+from hepda.baselines.fusion import FLOOR, Fusion, RisingCurve
 from hepda.export.onnx.graph import OnnxGraph
 
 
@@ -40,7 +40,7 @@ def _logits(graph: OnnxGraph, probability: str, outputs: int) -> str:
     return graph.add("Sub", logarithm, graph.add("Log", graph.add("Sub", graph.constant(1.0), clipped)))
 
 
-def _calibrated(graph: OnnxGraph, probability: str, curves: Sequence[Curve]) -> str:
+def _calibrated(graph: OnnxGraph, probability: str, curves: Sequence[RisingCurve]) -> str:
     """Return the calibrated probabilities of a model; those of several classes add up to 1."""
     columns = [
         _on_curve(graph, graph.add("Gather", probability, graph.constant([number]), axis=1), curve)
@@ -52,7 +52,7 @@ def _calibrated(graph: OnnxGraph, probability: str, curves: Sequence[Curve]) -> 
     return graph.add("Div", joined, graph.add("ReduceSum", joined, graph.constant([1]), keepdims=1))
 
 
-def _on_curve(graph: OnnxGraph, column: str, curve: Curve) -> str:
+def _on_curve(graph: OnnxGraph, column: str, curve: RisingCurve) -> str:
     """Return a function of straight lines of a column [n, 1]: its first value, and the covered part of every step."""
     x, y = (np.array(part, dtype=np.float64) for part in (curve.x, curve.y))
     if len(x) == 1:
