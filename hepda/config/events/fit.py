@@ -53,7 +53,8 @@ class RegionConfig(Section):
     bins: BinsOrEdges = 10
     """A number: at most so many bins are chosen. A list: the edges; what is outside counts to the end bins."""
     min_n_eff: Positive = 25.0
-    """Smallest effective number of background events in a bin that is chosen."""
+    """Smallest effective number of background events of the templates in a bin that is chosen, as expected from the
+    validation events, which choose the bins."""
     role: Role = "signal"
     """`signal` and `control` are fitted; the bins of the score of a signal region follow its purity, and its data are
     blinded as a whole where `evaluation.blind` hides scores, those of a control region only if a score of them is

@@ -22,6 +22,8 @@ Events = tuple[Array, Array]
 """Variable and weight [n] of the events of a region."""
 _FINE = 50
 """Bins of the events for each bin that is chosen of them."""
+_FEWEST_CHOOSING = 5.0
+"""Effective background events that choose a bin, at least: with fewer, its purity is noise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,8 +150,10 @@ def _is_largest(outputs: Outputs, class_name: str) -> NDArray[np.bool_]:
     return largest
 
 
-def edges_of(region: RegionSpec, outputs: Outputs, value: Array, label: Array, weight: Array) -> FloatArray:
-    """Return the edges [b + 1] of a region: the given ones, or chosen from these events.
+def edges_of(
+    region: RegionSpec, outputs: Outputs, value: Array, label: Array, weight: Array, *, choosing: Array
+) -> FloatArray:
+    """Return the edges [b + 1] of a region: the given ones, or chosen from a part of these events.
 
     Bins of a signal region are ordered in purity, if they are of an output that rises with it
     (`hepda.evaluation.fits.binning`); all others contain equal shares of the background.
@@ -157,9 +161,10 @@ def edges_of(region: RegionSpec, outputs: Outputs, value: Array, label: Array, w
     Args:
         region: the region.
         outputs: those of the model.
-        value: the variable [n] of the events on which the bins are chosen.
+        value: the variable [n] of the events of the region's templates.
         label: 1 signal, 0 background [n].
         weight: signed weights [n].
+        choosing: which of the events choose the bins [n].
 
     Raises:
         DataError: not even one bin has enough effective background events.
@@ -167,11 +172,24 @@ def edges_of(region: RegionSpec, outputs: Outputs, value: Array, label: Array, w
     """
     if not isinstance(region.bins, int):
         return np.asarray(region.bins, dtype=np.float64)
+    floor = _floor_on_choosing(region.min_n_eff, weight[label == 0], choosing[label == 0])
+    value, label, weight = value[choosing], label[choosing], weight[choosing]
     falling = {f"p_{name}" for name in outputs.classes if name not in outputs.signals}
     rises = region.is_output and region.variable not in (*falling, *outputs.numbers)
     if region.role == "signal" and rises:
-        return automatic_edges(value, label, weight, max_bins=region.bins, min_n_eff=region.min_n_eff)
-    return shared_edges(value[label == 0], weight[label == 0], max_bins=region.bins, min_n_eff=region.min_n_eff)
+        return automatic_edges(value, label, weight, max_bins=region.bins, min_n_eff=floor)
+    return shared_edges(value[label == 0], weight[label == 0], max_bins=region.bins, min_n_eff=floor)
+
+
+def _floor_on_choosing(min_n_eff: float, weight: Array, choosing: Array) -> float:
+    """Return the n_eff that a bin needs among the choosing background events to have `min_n_eff` in the template.
+
+    n_eff grows in proportion to the number of events. The floor is met in expectation, not in the template itself: a
+    bin that ends where the template reaches a floor ends at an upward fluctuation of it.
+    """
+    total = float(np.sum(np.square(weight, dtype=np.float64)))
+    share = float(np.sum(np.square(weight[choosing], dtype=np.float64))) / total if total > 0 else 1.0
+    return max(min_n_eff * share, min(_FEWEST_CHOOSING, min_n_eff))
 
 
 def shared_edges(value: ArrayLike, weight: ArrayLike, *, max_bins: int, min_n_eff: float) -> FloatArray:

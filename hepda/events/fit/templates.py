@@ -180,8 +180,15 @@ class ScoredEvents:
         """Return a region with its templates and their two-sided variations."""
         inside, value = in_region(spec, self.table, self.outputs)
         label = self.table.label
-        chooser = self.table.of_domain(self.domains.nominal) & (label >= 0) & self.table.validation & inside
-        edges = edges_of(spec, self.outputs, value[chooser], label[chooser], self.table.weight[chooser])
+        nominal = self.table.of_domain(self.domains.nominal) & (label >= 0) & inside
+        edges = edges_of(
+            spec,
+            self.outputs,
+            value[nominal],
+            label[nominal],
+            self.table.weight[nominal],
+            choosing=self.table.validation[nominal],
+        )
         region = _Region(spec, inside, value, edges, len(edges) - 1, {}, {}, {}, {}, {})
         samples: dict[str, SampleTemplate] = {}
         up: dict[tuple[str, str], Array] = {}

@@ -127,6 +127,25 @@ def test_regions_have_their_variable_their_bins_and_their_events(
     assert np.all(np.diff(purity) > 0)  # a signal region has bins that rise in purity
 
 
+def test_the_floor_is_one_on_the_templates_and_not_on_the_events_that_choose(
+    events: tuple[FeatureTable, np.ndarray],
+) -> None:
+    floor = 120
+    regions = {"few": {"selection": "tags == 0", "role": "control", "variable": "ht", "bins": 50, "min_n_eff": floor},
+               "many": {"selection": "tags == 2", "bins": 50, "min_n_eff": floor}}  # fmt: skip
+    table, _ = events
+    for region in input_of(analysis(regions), events).regions:
+        backgrounds = [sample for sample in region.channel.samples if not sample.signal]
+        sumw = np.sum([sample.sumw for sample in backgrounds], axis=0)
+        n_eff = sumw**2 / np.sum([sample.sumw2 for sample in backgrounds], axis=0)
+        # Three standard deviations below it, of the 0.3 of the events that choose: sqrt(1 / (0.3 * 120)) is 0.17.
+        assert n_eff.min() > 0.5 * floor
+        inside = (table.columns[f"region:{region.spec.name}"] != 0) & (table.domain == 0) & (table.label == 0)
+        weight = table.weight[inside & table.validation]
+        most_bins_of_choosing = int(weight.sum() ** 2 / np.sum(weight**2) / floor)
+        assert len(n_eff) > most_bins_of_choosing
+
+
 def test_the_free_rate_takes_the_composition_that_one_rate_turns_into_a_bias(
     events: tuple[FeatureTable, np.ndarray], fit_input: FitInput
 ) -> None:
