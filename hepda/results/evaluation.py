@@ -391,3 +391,31 @@ class BinContents:
     empty: int  # without an event
     negative: int  # with events whose weights do not sum to a positive number
     lowest_n_eff: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FewLabelsMethod:
+    """The AUC after one way to fit the last layer, by number of labelled events.
+
+    needed: the number of labelled events of each class from which on the interval is above the AUC of the trained
+    model; None: none of the numbers.
+    """
+
+    auc: FloatArray  # [m], median of the draws
+    low: FloatArray  # [m], of 68 % of the draws
+    high: FloatArray  # [m]
+    needed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FewLabels:
+    """The AUC in another domain if the last layer is fitted to few labelled events of it.
+
+    events: labelled events of each class; too_many: numbers that were asked for, but are more events than there are;
+    trained: the AUC of the model as it was trained; methods: by name.
+    """
+
+    events: tuple[int, ...]
+    too_many: tuple[int, ...]
+    trained: float
+    methods: Mapping[str, FewLabelsMethod]

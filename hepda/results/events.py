@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from hepda.results.entries.classes import ClassesEntry
 from hepda.results.entries.decomposition import DecompositionEntry
+from hepda.results.entries.few_labels import FewLabelsEntry
 from hepda.results.entries.regression import RegressionEntry
 from hepda.results.entries.thresholds import LabelsEntry, ThresholdEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
@@ -310,6 +311,8 @@ class EventModel(ModelMetrics):
     """By the name of the working point (`working_points` of the analysis file)."""
     labels: LabelsEntry | None = None
     """Only of a model with labels."""
+    few_labels: FewLabelsEntry | None = None
+    """Only of a network, with `evaluation.few_labels`."""
     classes: ClassesEntry | None = None
     """Only with more than two classes."""
     regression: RegressionEntry | None = None

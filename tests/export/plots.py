@@ -36,6 +36,8 @@ from hepda.results.evaluation import (
     EfficiencyCurve,
     EfficiencyShift,
     FeatureImportance,
+    FewLabels,
+    FewLabelsMethod,
     Interval,
     NullDistribution,
     OvertrainingTest,
@@ -145,6 +147,8 @@ PLOTS = {
         "third": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.6)}, source="simulation"),
     "class importance": Plot.of(importance.class_importance_figure, {
         "net": FeatureImportance(("ht", "met"), FOUR[:2], 0.1 * FOUR[:2], 0.8, 5000)}, source="simulation"),
+    "few labels": Plot.of(roc.few_labels_figure, FewLabels((1, 10, 100, 1000), (), 0.85, {
+        "refit": FewLabelsMethod(FOUR, 0.9 * FOUR, 1.1 * FOUR, None)}), model="net", domain="third"),
     "shift": Plot.of(bias.shift_figure, {"net": SHIFTS}, source="simulation", other="third", label=LABEL),
     "ks": Plot.of(bias.ks_figure, {"third": {"net": result(0.1), "bdt": result(0.2)}}, source="simulation"),
     "ratio": Plot.of(ratios.ratio_figure, {"third": {"dann": RATIOS, "net": []}}, baseline="net", source="simulation"),

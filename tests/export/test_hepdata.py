@@ -142,6 +142,14 @@ def test_purities_correlations_and_separations_are_those_of_their_figures(writte
     assert [v["value"] for v in content["dependent_variables"][0]["values"]] == [0.25]
 
 
+def test_few_labels_have_each_last_layer_and_the_trained_one(written: Path) -> None:
+    content = table(written, "few_labels")
+    assert [v["value"] for v in content["independent_variables"][0]["values"]] == [1, 10, 100, 1000]
+    refit = column(content, Last_layer="refit")
+    assert [v["value"] for v in refit] == FOUR.tolist() and refit[1]["errors"][0]["asymerror"]["plus"] > 0
+    assert [v["value"] for v in column(content, Last_layer="as trained")] == [0.85] * 4
+
+
 def test_a_histogram_has_bins_units_errors_and_no_hidden_data(written: Path) -> None:
     content = table(written, "feature")
     (x,) = content["independent_variables"]

@@ -15,7 +15,7 @@ from hepda.plotting.scores.correlations import correlations_figure
 from hepda.plotting.scores.efficiency import efficiency_figure, importance_figure
 from hepda.plotting.scores.importance import class_importance_figure
 from hepda.plotting.scores.ratios import ratio_figure
-from hepda.plotting.scores.roc import purity_curves_figure, roc_figure
+from hepda.plotting.scores.roc import few_labels_figure, purity_curves_figure, roc_figure
 from hepda.plotting.scores.significance import significance_figure
 from hepda.plotting.scores.tradeoff import TradeoffPoint, tradeoff_figure
 from hepda.results import evaluation as results
@@ -309,6 +309,27 @@ def test_importance_shows_the_inputs_that_matter_most_in_any_domain() -> None:
     assert_nothing_is_cut(figure)
     with pytest.raises(DataError, match="no domain was probed"):
         importance_figure({}, source="simulation")
+
+
+def test_few_labels_show_the_trained_model_and_every_number() -> None:
+    area = np.linspace(0.7, 0.85, 7)
+    methods = {
+        name: results.FewLabelsMethod(area - shift, area - shift - 0.02, area - shift + 0.02, None)
+        for name, shift in (("correction", 0.0), ("refit", 0.05), ("prototypes", 0.1))
+    }
+    found = results.FewLabels((1, 3, 10, 30, 100, 300, 1000), (), 0.83, methods)
+    figure = few_labels_figure(found, model="network", domain="alternative", label=LABEL)
+    axes, below = figure.axes
+    assert (
+        below.get_ylabel() == "Difference"
+        and axes.get_xscale() == "log"
+        and axes.get_xlim()[0] < 1 < 1000 < axes.get_xlim()[1]
+    )
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["as trained", "correction", "refit", "prototypes"]
+    referee(figure)
+    with pytest.raises(DataError, match="nothing to draw"):
+        few_labels_figure(results.FewLabels((), (), 0.8, {}), model="network", domain="alternative")
 
 
 def test_ten_models_with_long_names_still_read() -> None:

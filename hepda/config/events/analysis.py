@@ -161,6 +161,23 @@ class BiasConfig(Section):
     compared with all of the simulation."""
 
 
+class FewLabelsConfig(Section):
+    """How many labelled events of another domain a new last layer of a network needs to be better than the trained one.
+
+    All other layers stay as they are. The labelled events are drawn from the validation events of the domain, and the
+    result is judged on its other events.
+    """
+
+    domain: Name
+    """The domain of the labelled events: a simulated one that is not the nominal domain."""
+    events: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(strict=False, min_length=1)] = (
+        1, 3, 10, 30, 100, 300, 1000,
+    )  # fmt: skip
+    """Labelled events of each class."""
+    draws: Annotated[int, Field(ge=5, le=1000)] = 20
+    """How often they are drawn."""
+
+
 class EvaluationConfig(Section):
     """What is measured on test events."""
 
@@ -181,6 +198,8 @@ class EvaluationConfig(Section):
     probes: bool = True
     """Train fresh classifiers that try to distinguish the domains by inputs, embedding and score, and measure which
     inputs separate the domains, and which ones each model uses."""
+    few_labels: FewLabelsConfig | None = None
+    """How many labelled events of another domain a new last layer needs; null: not measured."""
     protected: Columns = ()
     """Features or columns that the score of a class should not depend on: its flatness against each is reported."""
     efficiency_against: Columns = ()

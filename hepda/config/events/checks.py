@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Return every problem as `path: what is wrong`; empty if the sections agree."""
-    general = (_samples, _features, _references, _training_lists, domain_heads, _bias, _columns, model_names)
+    general = (
+        _samples,
+        _features,
+        _references,
+        _training_lists,
+        domain_heads,
+        _bias,
+        _few_labels,
+        _columns,
+        model_names,
+    )
     checks = (
         *class_checks.CHECKS,
         *general,
@@ -103,6 +113,21 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
             yield unknown("evaluation.bias.between", name, "domain", list(config.domains))
         elif not any(config.side_of(n) in (bias.class_, None) for n, s in config.samples.items() if s.domain == name):
             yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."
+
+
+def _few_labels(config: AnalysisConfig) -> Iterator[str]:
+    """Yield what is wrong with the domain of `evaluation.few_labels`."""
+    section = config.evaluation.few_labels
+    if section is None:
+        return
+    path = "evaluation.few_labels.domain"
+    sides = {config.side_of(name) for name, sample in config.samples.items() if sample.domain == section.domain}
+    if not sides:
+        yield unknown(path, section.domain, "domain", config.domains)
+    elif section.domain == config.nominal_domain:
+        yield f"{path}: {section.domain!r} is the nominal domain, on which networks are trained; name another one."
+    elif not {"signal", "background"} <= sides:
+        yield f"{path}: {section.domain!r} has no sample of both signal and background, so there are no labels to draw."
 
 
 def _columns(config: AnalysisConfig) -> Iterator[str]:

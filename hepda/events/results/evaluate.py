@@ -29,9 +29,10 @@ from hepda.events.domains.roles import (
 )
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import model_classes
+from hepda.events.results.embeddings.few_labels import model_few_labels
+from hepda.events.results.embeddings.probes import importance, input_removal, probes
 from hepda.events.results.labels import model_labels
 from hepda.events.results.per_model import ModelNumbers, bias_numbers, input_importance, model_numbers
-from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.results.regression.numbers import regression_numbers
 from hepda.events.results.thresholds import model_thresholds
 from hepda.events.table.feature_table import FeatureTable
@@ -161,6 +162,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.models[model].labels = result
         elif kind == "thresholds":
             numbers.models[model].thresholds = result
+        elif kind == "few labels":
+            numbers.models[model].few_labels = result
         elif kind == "bias":
             for name, comparison in result.items():
                 numbers.models[name].add(domain, comparison)
@@ -174,7 +177,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 _KINDS = {
     "probe": "probes", "importance": "importance of inputs", "model": "numbers of models", "classes": "several classes",
-    "thresholds": "working points", "labels": "labels",
+    "thresholds": "working points", "labels": "labels", "few labels": "few labels",
     "regression": "predicted numbers",
     "inputs": "separation by inputs", "inputs of model": "inputs of models", "ratio": "ratios of shifts",
     "roc": "ROC curves", "bias": "differences",
@@ -190,6 +193,8 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("probe", model, other) for other in evaluated.others for model in networks]
         parts += [("importance", "", other) for other in evaluated.others]
         parts += [("inputs of model", model, "") for model in evaluated.scores]
+    if evaluated.spec.settings.few_labels is not None:
+        parts += [("few labels", model, "") for model in evaluated.networks if model in evaluated.scores]
     if evaluated.scores:
         parts += [("bias", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
@@ -228,6 +233,8 @@ def _number(evaluated: EvaluationInput, kind: str, model: str, domain: str) -> A
         result = model_labels(evaluated, model)
     elif kind == "thresholds":
         result = model_thresholds(evaluated, model)
+    elif kind == "few labels":
+        result = model_few_labels(evaluated, model)
     elif kind == "classes":
         result = model_classes(evaluated, model)
     elif kind == "regression":

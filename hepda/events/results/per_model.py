@@ -43,6 +43,7 @@ from hepda.results.evaluation import (
     EfficiencyCurve,
     EfficiencyShift,
     FeatureImportance,
+    FewLabels,
     Flatness,
     OvertrainingTest,
     ProbeResult,
@@ -95,6 +96,7 @@ class ModelNumbers:
     noise: TrainingNoise | None = None
     classes: ModelClasses | None = None  # None for two classes
     labels: ModelLabels | None = None  # of a model with labels
+    few_labels: FewLabels | str | None = None  # None: not asked for, or no network
     thresholds: dict[str, JudgedPoint] = field(default_factory=dict)  # by named working point
 
     def add(self, other: str, numbers: BiasNumbers) -> None:

@@ -10,6 +10,7 @@ from hepda.events.domains.roles import UNLABELLED
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.class_numbers import classes_of
 from hepda.events.results.decomposition import decomposition_of
+from hepda.events.results.embeddings.few_labels import few_labels_of
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.labels import labels_of
 from hepda.events.results.per_model import ModelNumbers
@@ -269,6 +270,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         },
         **({} if model_numbers.importance is None else {"importance": importance_of(model_numbers.importance)}),
         **({} if model_numbers.labels is None else {"labels": labels_of(model_numbers.labels)}),
+        **_few_labels(spec, model_numbers),
         **({"thresholds": thresholds_of(model_numbers.thresholds)} if model_numbers.thresholds else {}),
         **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
@@ -286,6 +288,14 @@ def _probes(
         f"{source}:{other}": {name: probes_of(p) for name, p in by_class.items()} for other, by_class in probes.items()
     }
     return {"probes": by_pair} if by_pair else {}
+
+
+def _few_labels(spec: EvaluationSpec, model: ModelNumbers) -> dict[str, Any]:
+    """Return the key `few_labels`, if it was asked for."""
+    section = spec.settings.few_labels
+    if section is None or model.few_labels is None:
+        return {}
+    return {"few_labels": few_labels_of(model.few_labels, section.domain)}
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, Any]:

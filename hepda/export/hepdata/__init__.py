@@ -43,6 +43,7 @@ CONVERTERS = {
     "hepda.plotting.scores.calibration:calibration_figure": f"{_SCORES}:calibration",
     "hepda.plotting.scores.calibration:overtraining_figure": f"{_SCORES}:overtraining",
     "hepda.plotting.scores.efficiency:efficiency_figure": f"{_SCORES}:efficiency",
+    "hepda.plotting.scores.roc:few_labels_figure": f"{_TRAININGS}:few_labels",
     "hepda.plotting.scores.importance:class_importance_figure": f"{_SCORES}:class_importance",
     "hepda.plotting.scores.efficiency:importance_figure": f"{_SCORES}:importance",
     "hepda.plotting.scores.bias:shift_figure": f"{_SCORES}:shifts",

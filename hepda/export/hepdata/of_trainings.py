@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hepda.export.hepdata.tables import Curve, Dependent, FigureTable, axis, interval, joined, names, numbers
 from hepda.plotting.speech import ErrorCurve
+from hepda.results.evaluation import FewLabels
 
 Epochs = Sequence[float | None]
 
@@ -42,6 +43,20 @@ def accuracy(curves: Mapping[str, Sequence[Epochs]], *, images: int, target: str
             for model, trainings in curves.items() for number, values in enumerate(trainings) if len(values)
         ]
     )  # fmt: skip
+
+
+def few_labels(result: FewLabels, *, model: str, domain: str, **_: Any) -> list[FigureTable]:
+    """Return the AUC in another domain by number of labelled events, for each way to fit the last layer."""
+    columns = [
+        Dependent("AUC", numbers(method.auc), [interval(method.auc, method.low, method.high)],
+                  {"Model": model, "Domain": domain, "Last layer": name})
+        for name, method in result.methods.items()
+    ]  # fmt: skip
+    trained = Dependent(
+        "AUC", numbers([result.trained] * len(result.events)),
+        of={"Model": model, "Domain": domain, "Last layer": "as trained"},
+    )  # fmt: skip
+    return [FigureTable([axis("Labelled events of each class", np.asarray(result.events))], [*columns, trained])]
 
 
 def counted(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> list[FigureTable]:

@@ -1,8 +1,9 @@
-"""Figures of separation: background rejection against signal efficiency, with bands."""
+"""Figures of separation: background rejection and purity against signal efficiency, AUC against labelled events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from hepda.errors import DataError
 from hepda.plotting.base.style import (
     COLUMN,
+    PALETTE,
     USUAL_TEXTS,
     AxisTexts,
     Label,
@@ -25,7 +27,11 @@ from hepda.plotting.base.style import (
     ratio_figure,
     styled,
 )
-from hepda.results.evaluation import FloatArray, Interval, PurityBand, RocBand
+from hepda.results.evaluation import FewLabels, FloatArray, Interval, PurityBand, RocBand
+
+_MARKERS = ("o", "s", "^")
+_SHOWN = 0.013
+"""Difference of the AUC up to which the lower panel shows it; a bad layer of few labels is in the upper panel alone."""
 
 
 @styled
@@ -125,6 +131,49 @@ def purity_curves_figure(
     axes.set_ylabel("Purity s / (s + b) (precision)")
     axes_label(axes, label)
     legend_above(axes, note=label.note if label else "")
+    return drawn
+
+
+@styled
+def few_labels_figure(result: FewLabels, *, model: str, domain: str, label: Label | None = None) -> Figure:
+    """Draw the AUC after each way to fit the last layer against the number of labelled events (logarithmic).
+
+    The line is the model as it was trained; bars are 68 % of the draws. The lower panel has the difference.
+
+    Args:
+        result: the AUCs.
+        model: name of the model.
+        domain: name of the domain of the labelled events.
+        label: label over the axes.
+
+    Raises:
+        DataError: there are no AUCs.
+
+    """
+    if not result.events:
+        raise DataError(f"no last layer of {model} was fitted to labelled events of {domain}; there is nothing to draw")
+    drawn, axes, below = ratio_figure()
+    events = np.asarray(result.events, dtype=np.float64)
+    shifts = np.geomspace(0.94, 1.06, len(result.methods)) if len(result.methods) > 1 else np.ones(1)
+    for (name, method), marker, colour, shift in zip(result.methods.items(), _MARKERS, PALETTE, shifts, strict=False):
+        bars = np.stack([method.auc - method.low, method.high - method.auc])
+        for panel, values in ((axes, method.auc), (below, method.auc - result.trained)):
+            panel.errorbar(
+                shift * events, values, yerr=bars, fmt=marker, color=colour, linestyle="-", linewidth=0.9,
+                markersize=3.5, label=name if panel is axes else None,
+            )  # fmt: skip
+    dashes: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 2)), "zorder": 1}
+    axes.axhline(result.trained, label="as trained", **dashes)
+    below.axhline(0.0, **dashes)
+    below.set_ylim(-_SHOWN, _SHOWN)
+    axes.set_xscale("log")
+    axes.set_xlim(0.75 * events[0], 1.35 * events[-1])
+    below.set_xlabel(f"Labelled events of each class, {domain}")
+    below.set_ylabel("Difference", loc="center", fontsize=7.5)
+    axes.set_ylabel(f"AUC, {domain}")
+    axes_label(axes, label)
+    notes = [label.note if label else "", f"last layer of {model}"]
+    legend_above(axes, note="\n".join(note for note in notes if note))
     return drawn
 
 

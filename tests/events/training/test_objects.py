@@ -14,7 +14,7 @@ from hepda.events.dataset.load import load_table
 from hepda.events.dataset.variations import Reading, read_varied
 from hepda.events.kind import combine
 from hepda.events.resolve import dataset_spec, model_specs
-from hepda.events.results.probes import load_network
+from hepda.events.results.embeddings.probes import load_network
 from hepda.events.table.store import open_table, write_table
 from hepda.events.training import friends, tensors
 from hepda.events.training.jobs import jobs_of

@@ -12,6 +12,7 @@ FIGURES = {
     "classes": "hepda.events.results.figures.classes:class_drawings",
     "regression": "hepda.events.results.figures.regression:regression_drawings",
     "bias": "hepda.events.results.figures.bias:bias_drawings",
+    "few labels": "hepda.events.results.figures.few_labels:few_labels_drawings",
     "decomposition": "hepda.events.results.figures.decomposition:decomposition_drawings",
     "scores": "hepda.events.results.figures.scores:score_drawings",
     "significance": "hepda.events.results.figures.significance:significance_drawings",

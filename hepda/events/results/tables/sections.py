@@ -57,6 +57,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
             *tables.probe_tables(metrics),
             tables.importance_table(metrics),
             tables.removal_table(metrics),
+            tables.few_labels_table(metrics),
         ],
         "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
         "significance": [worth, tables.best_cut_table(metrics)],
