@@ -117,7 +117,7 @@ def ensembles_table(fits: Sequence[FitFile], models: Sequence[str]) -> str:
 
 
 def results_tables(fits: Sequence[FitFile], baseline: str, variant: str = VARIANT) -> str:
-    """Return the tables of the results: bias, then the differences to the baseline, by model and domain."""
+    """Return the tables of the results by model and domain: bias, differences to the baseline, quality, free rates."""
     averages = bias_over_seeds(fits, baseline, variant)
     domains = list(dict.fromkeys(domain for by_domain in averages.values() for domain in by_domain))
     head = f"| model | expected error | {' | '.join(domains)} |"
@@ -129,7 +129,35 @@ def results_tables(fits: Sequence[FitFile], baseline: str, variant: str = VARIAN
         biases.append(f"| {model} | {errors[0]:.3f} | {' | '.join(_bias_text(by_domain.get(d)) for d in domains)} |")
         gains.append(f"| {model} | {' | '.join(_gain_text(by_domain.get(d)) for d in domains)} |")
         quality.append(f"| {model} | {' | '.join(_quality_text(by_domain.get(d)) for d in domains)} |")
-    return "\n\n".join("\n".join(lines) for lines in (biases, gains, quality))
+    rates = _rates_lines(averages, fits[0], domains)
+    return "\n\n".join("\n".join(lines) for lines in (biases, gains, quality, rates))
+
+
+def _rates_lines(
+    averages: Mapping[str, Mapping[str, BiasOverSeeds]], fit: FitFile, domains: Sequence[str]
+) -> list[str]:
+    """Return the free rates after the fit, mean and standard deviation over the seeds; the first row is the truth."""
+    names = list(
+        dict.fromkeys(rate for by_domain in averages.values() for of in by_domain.values() for rate in of.rates)
+    )
+    columns = [(rate, domain) for rate in names for domain in domains]
+    true = next(iter(fit.models.values())).true_rates
+    known = (true.get(domain, {}).get(rate) for rate, domain in columns)
+    truth = ["–" if rate is None or rate.value is None else f"{rate.value:.2f}" for rate in known]
+    lines = [
+        f"| model | {' | '.join(f'{rate}, {domain}' for rate, domain in columns)} |",
+        "|---|" + "---|" * len(columns),
+        f"| truth | {' | '.join(truth)} |",
+    ]
+    for model, by_domain in averages.items():
+        fitted = (by_domain[domain].rates.get(rate) if domain in by_domain else None for rate, domain in columns)
+        texts = ["–" if found is None else _rate_text(*found) for found in fitted]
+        lines.append(f"| {model} | {' | '.join(texts)} |")
+    return lines
+
+
+def _rate_text(mean: float, deviation: float | None) -> str:
+    return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ({deviation:.2f})"
 
 
 def _bias_text(of: BiasOverSeeds | None) -> str:

@@ -69,7 +69,31 @@ def test_results_are_tables_of_every_model_and_domain(proof: ModuleType) -> None
 
     moves = np.random.default_rng(0).normal(0, 0.05, 200)
     fits = runs({"bdt": [-0.6, -0.5], "dann": [-0.1, -0.2]}, {"bdt": moves, "dann": moves})
-    bias, gain, quality = proof.results_tables(fits, "bdt").split("\n\n")
+    bias, gain, quality, rates = proof.results_tables(fits, "bdt").split("\n\n")
     assert bias.splitlines()[-1].startswith("| dann | 0.170 | -0.15 ± 0.05 ± 0.05 (0.07) |")
     assert "+0.40" in gain.splitlines()[-1] and gain.splitlines()[2] == "| bdt | – |"
     assert quality.splitlines()[-1] == "| dann | 70, 1.00, 3.0 / 20 |"
+    assert rates.splitlines() == [
+        "| model | ttb, third |", "|---|---|", "| truth | – |", "| bdt | 1.05 (0.07) |", "| dann | 1.05 (0.07) |",
+    ]  # fmt: skip
+
+
+def test_the_proof_has_the_models_of_the_protocol_and_trains_on_no_held_out_generator() -> None:
+    configs = PROOF.parents[2] / "configs"
+    config = load_config(configs / "tth_proof.yaml")
+    assert set(config.models) == {
+        "bdt", "bdt_classes", "network", "network_classes", "sets", "dann", "dann_process", "dann_variations",
+        "dann_data", "dann_fitted", "cramer_30", "cramer_100", "cramer_300",
+    }  # fmt: skip
+    held_out = {name for name, sample in config.samples.items() if sample.domain in ("third", "fourth")}
+    assert len(held_out) == 10 and all(config.samples[name].use == "evaluate" for name in held_out)
+    assert config.evaluation.bias is not None and config.baseline_model == "bdt"
+    free = {name: set(s.samples) for name, s in config.systematics.items() if s.kind == "free"}
+    assert free == {"ttb_rate": {"tt1b", "tt2b"}}
+    apart = load_config(configs / "tth_proof_two_b.yaml")
+    free = {name: set(s.samples) for name, s in apart.systematics.items() if s.kind == "free"}
+    assert free == {"tt1b_rate": {"tt1b"}, "tt2b_rate": {"tt2b"}}
+    pairs = load_config(configs / "tth_proof_two_point.yaml")
+    assert {name for name, s in pairs.systematics.items() if s.kind == "two_point"} == {"tt_generator"}
+    mixture = load_config(configs / "tth_mixture.yaml")
+    assert {sample.domain for sample in mixture.samples.values()} == {"simulation", "alternative", "data"}
