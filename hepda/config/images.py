@@ -188,6 +188,28 @@ class ImageEvaluationConfig(Section):
     """Published numbers, for the table."""
 
 
+class FewShotConfig(Section):
+    """Classes that no training sees, to be told apart by the features of the networks from few labelled images of each.
+
+    An episode draws labelled images and others, the queries, of each of these classes. All images of the classes are
+    taken, those to train on and those to test on; an image that occurs twice is taken once.
+    """
+
+    classes: Annotated[tuple[int | str, ...], Field(strict=False, min_length=2)]
+    """Names of the classes; no network is trained on them, and they are not among the test images of the accuracy."""
+    shots: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(strict=False, min_length=1)] = (1, 5)
+    """Labelled images of each class."""
+    queries: Annotated[int, Field(ge=1, le=1000)] = 15
+    """Queries of each class in an episode."""
+    episodes: Annotated[int, Field(ge=2, le=100_000)] = 200
+    """How often labelled images and queries are drawn."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes as texts."""
+        return tuple(map(str, self.classes))
+
+
 class ImagesConfig(BaseConfig):
     """An analysis of images. Load it by `hepda.config.load_any`."""
 
@@ -209,12 +231,14 @@ class ImagesConfig(BaseConfig):
     """Trainings of each model, which differ in every random number."""
     evaluation: ImageEvaluationConfig = ImageEvaluationConfig()
     """What is measured on test images."""
+    few_shot: FewShotConfig | None = None
+    """Classes that are kept out of the trainings, and told apart from few labelled images; null: none."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """The seed of every random number: equal seeds give equal results."""
 
     def problems(self) -> Iterator[str]:
         """Yield the problems that involve several sections."""
-        for check in (_sets, _models, _names):
+        for check in (_sets, _models, _names, _few_shot):
             yield from check(self)
 
     @property
@@ -280,3 +304,11 @@ def _names(config: ImagesConfig) -> Iterator[str]:
         for name in names:
             if name not in known:
                 yield unknown(path, name, "model with an embedding" if name in config.models else "model", known)
+
+
+def _few_shot(config: ImagesConfig) -> Iterator[str]:
+    if config.few_shot is None:
+        return
+    for key, values in (("classes", config.few_shot.names), ("shots", config.few_shot.shots)):
+        if len(set(values)) < len(values):
+            yield f"few_shot.{key}: {', '.join(map(str, values))} has a value twice; remove one."

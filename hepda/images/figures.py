@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from hepda.config.images import ImagesConfig
 from hepda.errors import DataError
 from hepda.images.arrays import Images
+from hepda.images.few_shot import FewShots
 from hepda.images.results import ImageModelNumbers, embedded_models, embedding, plane_of
 from hepda.plotting import images, training
 from hepda.plotting.base.plot import Plot
@@ -24,6 +25,7 @@ FIGURES = {
     "grids": "hepda.images.figures:grids",
     "accuracies": "hepda.images.figures:accuracies",
     "confusions": "hepda.images.figures:confusions",
+    "few_shots": "hepda.images.figures:few_shots",
     "embeddings": "hepda.images.figures:embeddings",
     "trainings": "hepda.images.figures:trainings",
 }
@@ -43,6 +45,7 @@ class ImageFigureData:
     numbers: Mapping[str, ImageModelNumbers]
     histories: Histories
     best_epochs: Mapping[str, Any]
+    few_shots: Mapping[str, FewShots] = field(default_factory=dict)
 
     def title(self, model: str) -> str:
         """Return the name of a model in figures."""
@@ -101,6 +104,22 @@ def confusions(data: ImageFigureData) -> Iterator[Drawing]:
             ),
             first=True,
         )  # fmt: skip
+
+
+def few_shots(data: ImageFigureData) -> Iterator[Drawing]:
+    """Yield the accuracy on new classes from few labelled images, for each network and domain, with `few_shot`."""
+    for model, results in data.few_shots.items():
+        for side, domain in zip(("source", "target"), data.names, strict=True):
+            yield Drawing(
+                "separation", f"few_shot_{model}_{side}", f"New classes from few labelled images, {data.title(model)}",
+                f"Accuracy on classes that were not trained on, {domain}. Open markers: the classes are dealt at "
+                "random to the images, and nothing above the line (chance) can be known. The published evaluation "
+                "of channel attention is given the class of the query.",
+                lambda found=results[side], model=model, domain=domain: Plot.of(  # type: ignore[misc]
+                    images.few_shot_figure, found, model=data.title(model), domain=domain
+                ),
+                first=True,
+            )  # fmt: skip
 
 
 def embeddings(data: ImageFigureData) -> Iterator[Drawing]:

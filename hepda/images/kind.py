@@ -20,6 +20,7 @@ from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
+    from hepda.images.few_shot import FewShots
     from hepda.images.results import ImageModelNumbers
     from hepda.images.steps import LoadedImages
     from hepda.images.training import ImageJob
@@ -46,6 +47,7 @@ class ImagesKind(KindOf[ImageMetrics]):
         self.config = config
         self._loaded: LoadedImages | None = None
         self._numbers: dict[str, ImageModelNumbers] = {}
+        self._few_shots: dict[str, FewShots] = {}
 
     @property
     def loaded(self) -> LoadedImages:
@@ -72,6 +74,9 @@ class ImagesKind(KindOf[ImageMetrics]):
         for name, images in self.loaded.parts.items():
             yield f"pixels of {name}", images.pixels
             yield f"labels of {name}", images.label
+        for side, images in self.loaded.new.items():
+            yield f"pixels of new classes of {side}", images.pixels
+            yield f"labels of new classes of {side}", images.label
 
     def jobs(self, run: Path, work: Path, device: str) -> Sequence[ImageJob]:
         """Return the trainings of every model and seed."""
@@ -125,16 +130,20 @@ class ImagesKind(KindOf[ImageMetrics]):
 
     def measure(self, scores: Mapping[str, Array], context: RunContext) -> ImageMetrics:
         """Return the accuracies of every model, and how they were obtained."""
+        from hepda.images import few_shot, steps
         from hepda.images import results as evaluation
-        from hepda.images import steps
 
         self._numbers = evaluation.numbers_of(scores, self.loaded.tests)
-        config = self.config
+        config, numbers = self.config, self._numbers
+        self._few_shots = few_shot.measured(config, context.run, self.loaded.new)
         content = {
             **head(config),
             "samples": steps.samples_metrics(config, self.loaded),
             "protocol": steps.protocol(config),
-            "models": {m: steps.model_metrics(config, self._numbers, m, context.training[m]) for m in config.models},
+            "models": {
+                model: steps.model_metrics(config, numbers, model, context.training[model], self._few_shots.get(model))
+                for model in config.models
+            },
             "published": [number.model_dump() for number in config.evaluation.published],
         }
         return ImageMetrics.from_json(run_directory.plain(content))
@@ -149,8 +158,9 @@ class ImagesKind(KindOf[ImageMetrics]):
             side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in loaded.trains.items()
         }
         figure_data = figures.ImageFigureData(
-            self.config, context.run, first, loaded.tests, self._numbers, context.histories, context.best_epochs
-        )
+            self.config, context.run, first, loaded.tests, self._numbers, context.histories, context.best_epochs,
+            self._few_shots,
+        )  # fmt: skip
         return texts_of(figures.drawings(figure_data))
 
     def warnings(self) -> list[str]:
@@ -158,7 +168,9 @@ class ImagesKind(KindOf[ImageMetrics]):
         return self.loaded.remarks()
 
     def conclusions(self, metrics: ImageMetrics) -> list[str]:
-        """Return the best adapted model against source only and the ceiling."""
+        """Return the best adapted model against source only and the ceiling, and what few labelled images give."""
+        from hepda.images import few_shot
+
         models = metrics.models
         accuracy = {name: model.accuracy["target"].value or 0.0 for name, model in models.items()}
         adapted = [name for name in models if self.config.adapts(name)]
@@ -172,6 +184,7 @@ class ImagesKind(KindOf[ImageMetrics]):
         if metrics.protocol is not None:
             protocol = metrics.protocol
             sentences.append(f"Weights of the {protocol.epoch}; target labels {protocol.target_labels}.")
+        sentences += few_shot.sentences(models)
         return ["\n".join(sentences)]
 
     def tables(self, metrics: ImageMetrics) -> dict[str, list[Table]]:
@@ -181,6 +194,7 @@ class ImagesKind(KindOf[ImageMetrics]):
 
         return {
             "summary": [tables.accuracy_table(metrics)],
+            "separation": tables.few_shot_tables(metrics),
             "samples": [tables.images_table(metrics)],
             "training": [training_table(metrics)],
         }

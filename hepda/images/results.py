@@ -154,13 +154,24 @@ def embedded_models(config: ImagesConfig) -> list[str]:
     return source_only[:1] + adapted[-1:] or list(config.networks)[:1]
 
 
-def embedding(config: ImagesConfig, run: Path, model: str, tests: Mapping[str, Images]) -> Floats:
-    """Return the features [n, d] of test images of both sides, source first, from the first training of a model."""
+def embedding(
+    config: ImagesConfig, run: Path, model: str, images_of: Mapping[str, Images], *, member: int = 0
+) -> Floats:
+    """Return the features [n, d] of images of both sides, source first, from one training of a model.
+
+    Args:
+        config: the analysis.
+        run: the run directory.
+        model: name of a network.
+        images_of: the images of each side.
+        member: number of the training.
+
+    """
     section, pixels = config.networks[model], config.pixels
-    classes = len(tests["target"].classes)
-    path = run / "models" / model / "fold0-member0.safetensors"
+    path = run / "models" / model / f"fold0-member{member}.safetensors"
+    classes = len(images_of["target"].classes)  # of a head that is not kept
     network = load_network(path, section, pixels.channels, pixels.size, classes)
-    features = [network.embed(images.pixels, domain=side) for side, images in tests.items()]
+    features = [network.embed(images.pixels, domain=side) for side, images in images_of.items()]
     return np.concatenate(features).astype(np.float64)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from hepda.config.images import ImageFusionConfig, ImageModelConfig, ImagesConfi
 from hepda.errors import DataError, SourceError
 from hepda.images import sets
 from hepda.images.arrays import Images
+from hepda.images.few_shot import FewShots, entries, seen_and_new
 from hepda.images.results import ImageModelNumbers, gap_closed
 from hepda.images.training import SIDES
 from hepda.runtime.pool import Send
@@ -22,10 +23,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class LoadedImages:
-    """Training and test images of both sides."""
+    """Training and test images of both sides; with `few_shot`, also images of the classes that are not trained on."""
 
     trains: dict[str, Images]
     tests: dict[str, Images]
+    new: dict[str, Images] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Images]:
@@ -47,7 +49,7 @@ def load(config: ImagesConfig, progress: Send) -> LoadedImages:
 
     Raises:
         SourceError: a data set is missing, or a file has unexpected content.
-        DataError: source and target have different classes.
+        DataError: source and target have different classes, or `few_shot` asks for what they do not have.
 
     """
     trains, tests = {}, {}
@@ -63,7 +65,11 @@ def load(config: ImagesConfig, progress: Send) -> LoadedImages:
         raise DataError(
             f"source and target must have the same classes in the same order; they differ in {', '.join(only[:10])}"
         )
-    return LoadedImages(trains, tests)
+    new = {}
+    if config.few_shot is not None:
+        for side in SIDES:
+            trains[side], tests[side], new[side] = seen_and_new(trains[side], tests[side], config, side)
+    return LoadedImages(trains, tests, new)
 
 
 def check(config: ImagesConfig) -> tuple[list[str], list[str]]:
@@ -105,7 +111,7 @@ def protocol(config: ImagesConfig) -> dict[str, Any]:
         "epoch": chosen,
         "target_labels": "used by no adapted model, neither in training nor to choose an epoch or a setting of a run",
         "trainings_per_model": config.seeds,
-        "test": "the full test set of each domain",
+        "test": "the full test set of each domain" + ("" if config.few_shot is None else ", without the new classes"),
     }
 
 
@@ -126,7 +132,11 @@ def _method(section: ImageModelConfig | ImageFusionConfig) -> str:
 
 
 def model_metrics(
-    config: ImagesConfig, numbers: Mapping[str, ImageModelNumbers], model: str, training: Mapping[str, Any]
+    config: ImagesConfig,
+    numbers: Mapping[str, ImageModelNumbers],
+    model: str,
+    training: Mapping[str, Any],
+    few_shots: FewShots | None = None,
 ) -> dict[str, Any]:
     """Return the entry of a model in metrics.json."""
     section, model_numbers = config.models[model], numbers[model]
@@ -139,6 +149,7 @@ def model_metrics(
         "accuracy": {side: accuracy.as_metrics() for side, accuracy in model_numbers.accuracy.items()},
         "recall": {"target": [float(value) for value in recall]},
         "gap_closed": gap_closed(numbers, config, model),
+        **({"few_shot": entries(few_shots)} if few_shots else {}),
         "training": dict(training),
     }  # fmt: skip
 

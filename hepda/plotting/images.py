@@ -1,4 +1,4 @@
-"""Figures for images: grids of images, embeddings of two domains, confusion of classes, accuracy by epoch."""
+"""Figures for images: grids, embeddings of two domains, confusion of classes, accuracy by epoch and by few labels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from hepda.errors import DataError
 from hepda.plotting.base.style import (
     COLUMN,
     PAGE,
@@ -24,6 +25,7 @@ from hepda.plotting.base.style import (
     model_styles,
     styled,
 )
+from hepda.results.few_shot import TITLES, FewShot
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -207,4 +209,62 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
     axes.set_yticks(ticks[(ticks >= low) & (ticks < 1.0 + 1e-9)])  # no ticks next to the legend
     axes.minorticks_off()
     axes.set_ylim(low, high)
+    return drawn
+
+
+@styled
+def few_shot_figure(results: Sequence[FewShot], *, model: str, domain: str) -> Figure:
+    """Draw the accuracy of each way to classify new classes, a panel for each number of labelled examples.
+
+    Full markers are the classes as they are, open ones those that were dealt at random; the line is chance.
+
+    Args:
+        results: the accuracies, for each number of labelled examples of each class.
+        model: name of the network.
+        domain: name of the domain.
+
+    Raises:
+        DataError: there are no results.
+
+    """
+    if not results:
+        raise DataError(f"no few-shot accuracy of {model} in {domain}; there is nothing to draw")
+    names = list(results[0].methods)
+    height = np.arange(len(names))[::-1]
+    left, right, gap, below, above = 1.72, 0.12, 0.14, 0.42, 0.44
+    width, tall = PAGE if len(results) > 1 else PAGE * 0.72, 0.24 * len(names) + 0.2
+    drawn = Figure(figsize=(width, tall + below + above))
+    Canvas(drawn)
+    side = (width - left - right - gap * (len(results) - 1)) / len(results)
+    for number, result in enumerate(results):
+        axes = drawn.add_axes(
+            ((left + number * (side + gap)) / width, below / (tall + below + above), side / width,
+             tall / (tall + below + above))
+        )  # fmt: skip
+        axes.axvline(1.0 / result.ways, color="black", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1, label="chance")
+        for shift, methods, label, marker, face in (
+            (0.13, result.methods, "classes as they are", "o", PALETTE[0]),
+            (-0.13, result.dealt, "classes dealt at random", "s", "white"),
+        ):
+            value = np.array([methods[name].accuracy.value for name in names])
+            error = np.array([methods[name].accuracy.error for name in names])
+            axes.errorbar(
+                value, height + shift, xerr=error, fmt=marker, markersize=3.6, linewidth=0.9, label=label,
+                color=PALETTE[0 if marker == "o" else 1], markerfacecolor=face,
+            )  # fmt: skip
+        axes.set_xlim(0.0, 1.04)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_yticks(height, [TITLES.get(name, name) for name in names] if number == 0 else [""] * len(names))
+        axes.minorticks_off()
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"Accuracy, {result.ways} classes, {result.shots} labelled of each", loc="right")
+        if number == 0:
+            handles, labels = axes.get_legend_handles_labels()
+    drawn.legend(
+        handles, labels, loc="upper right", bbox_to_anchor=(1.0 - right / width, 1.0), ncols=3, frameon=False,
+        borderaxespad=0.1,
+    )  # fmt: skip
+    drawn.text(
+        0.04 / width, 1.0 - 0.06 / (tall + below + above), f"{model}\n{domain}", ha="left", va="top", weight="bold"
+    )
     return drawn

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from hepda.results.entries.few_shot import FewShotEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record
 
@@ -54,6 +55,8 @@ class ImageModel(ModelMetrics):
     accuracy: Mapping[str, AccuracyEntry]
     recall: Mapping[str, list[Number]] = Field(default_factory=dict)
     gap_closed: GapClosed = GapClosed()
+    few_shot: Mapping[str, Mapping[str, FewShotEntry]] = Field(default_factory=dict)
+    """By domain and number of labelled examples of each class; only of a network, with `few_shot`."""
 
 
 class PublishedNumber(Record):

@@ -46,6 +46,7 @@ from hepda.results.evaluation import (
     Significance,
     SignificanceScan,
 )
+from hepda.results.few_shot import FewShot, FewShotMethod
 from hepda.results.fit_file import CorrelationEntry, ScanEntry
 from tests.plotting.fit import records
 
@@ -170,6 +171,9 @@ PLOTS = {
     "training": Plot.of(training.training_figure, {
         "Class loss": {"training": [[0.7, 0.6, None], [0.7, 0.65]], "validation": [[None], [None]]}}, model="net"),
     "accuracy": Plot.of(images.accuracy_figure, {"net": [[0.5, 0.6], [0.4, 0.7]]}, images=100, target="photographs"),
+    "few shots": Plot.of(images.few_shot_figure, [FewShot(
+        5, 3, {"csca": FewShotMethod(Interval(0.6, 0.5, 0.7), None)},
+        {"csca": FewShotMethod(Interval(0.3, 0.2, 0.4), None)})], model="net", domain="photographs"),
     "counts": Plot.of(images.confusion_figure, np.array([[5, 1], [2, 7]]), classes=["cat", "dog"], title="photographs"),
     "words": Plot.of(speech.confusion_figure, {"clean": np.array([[0.9, 0.1], [0.2, 0.8]])}, ["yes", "no"]),
     "word_errors": Plot.of(speech.error_figure, {"noisy": {"net": error_curve()}}, xlabel="Signal to noise [dB]"),

@@ -150,6 +150,13 @@ def test_few_labels_have_each_last_layer_and_the_trained_one(written: Path) -> N
     assert [v["value"] for v in column(content, Last_layer="as trained")] == [0.85] * 4
 
 
+def test_few_shots_have_the_classes_as_they_are_and_dealt_at_random(written: Path) -> None:
+    content = table(written, "few_shots")
+    assert [v["value"] for v in content["independent_variables"][0]["values"]] == ["channel attention"]
+    (real,), (dealt,) = (column(content, Classes=text) for text in ("as they are", "dealt at random"))
+    assert (real["value"], dealt["value"]) == (0.6, 0.3)
+
+
 def test_a_histogram_has_bins_units_errors_and_no_hidden_data(written: Path) -> None:
     content = table(written, "feature")
     (x,) = content["independent_variables"]

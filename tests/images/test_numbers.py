@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from hepda.config import validate_any
+from hepda.errors import DataError
 from hepda.images import kind, results, steps
 from hepda.plotting import images
+from hepda.results.evaluation import Interval
+from hepda.results.few_shot import FewShot, FewShotMethod
 from hepda.results.images import ImageModel
 
 
@@ -81,6 +84,20 @@ def test_figures_show_what_they_are_given():
     curve = images.accuracy_figure({"m": [[0.2, None, 0.6], [0.4, 0.5]]}, images=5, target="T")
     (line,) = [line for line in curve.axes[0].lines if line.get_label() == "m"]
     assert np.allclose(line.get_ydata(), [0.3, 0.5, 0.6])
+
+
+def test_few_shots_draw_every_way_twice_and_chance():
+    method = FewShotMethod(Interval(0.5, 0.45, 0.55), None)
+    results = [
+        FewShot(shots, 4, {"cosine": method, "csca": method}, {"cosine": method, "csca": method}) for shots in (1, 5)
+    ]
+    drawn = images.few_shot_figure(results, model="net", domain="T")
+    assert len(drawn.axes) == 2 and "5 labelled of each" in drawn.axes[1].get_xlabel()
+    chance = next(line for line in drawn.axes[0].lines if line.get_label() == "chance")
+    assert chance.get_xdata()[0] == 0.25
+    assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == ["cosine prototypes", "channel attention"]
+    with pytest.raises(DataError, match="nothing to draw"):
+        images.few_shot_figure([], model="net", domain="T")
 
 
 def test_the_best_model_is_named_with_its_accuracy_as_measured_and_corrected():

@@ -61,6 +61,7 @@ CONVERTERS = {
     "hepda.plotting.scores.regression:resolution_figure": f"{_REGRESSIONS}:resolution",
     "hepda.plotting.training:training_figure": f"{_TRAININGS}:training",
     "hepda.plotting.images:accuracy_figure": f"{_TRAININGS}:accuracy",
+    "hepda.plotting.images:few_shot_figure": f"{_TRAININGS}:few_shots",
     "hepda.plotting.images:confusion_figure": f"{_TRAININGS}:counted",
     "hepda.plotting.speech:error_figure": f"{_TRAININGS}:word_errors",
     "hepda.plotting.speech:probe_figure": f"{_TRAININGS}:probes",

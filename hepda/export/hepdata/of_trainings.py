@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hepda.export.hepdata.tables import Curve, Dependent, FigureTable, axis, interval, joined, names, numbers
 from hepda.plotting.speech import ErrorCurve
 from hepda.results.evaluation import FewLabels
+from hepda.results.few_shot import TITLES, FewShot
 
 Epochs = Sequence[float | None]
 
@@ -57,6 +58,19 @@ def few_labels(result: FewLabels, *, model: str, domain: str, **_: Any) -> list[
         of={"Model": model, "Domain": domain, "Last layer": "as trained"},
     )  # fmt: skip
     return [FigureTable([axis("Labelled events of each class", np.asarray(result.events))], [*columns, trained])]
+
+
+def few_shots(results: Sequence[FewShot], *, model: str, domain: str) -> list[FigureTable]:
+    """Return the accuracy on new classes by the way to classify: columns by number of labelled examples."""
+    columns = []
+    for result in results:
+        for text, methods in (("as they are", result.methods), ("dealt at random", result.dealt)):
+            found = [method.accuracy for method in methods.values()]
+            value, low, high = (np.array([getattr(one, key) for one in found]) for key in ("value", "low", "high"))
+            of = {"Model": model, "Domain": domain, "Classes": text, "Labelled of each class": str(result.shots)}
+            columns.append(Dependent("Accuracy", numbers(value), [interval(value, low, high)], of))
+    ways = [TITLES.get(name, name) for name in results[0].methods]
+    return [FigureTable([names("Way to classify", ways)], columns)]
 
 
 def counted(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> list[FigureTable]:
