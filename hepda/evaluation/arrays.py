@@ -154,3 +154,9 @@ def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     """Return above / below; NaN where `below` is not positive."""
     usable = np.asarray(below) > 0
     return np.asarray(np.where(usable, above / np.where(usable, below, 1.0), np.nan), dtype=np.float64)
+
+
+def unit_vectors(values: FloatArray) -> FloatArray:
+    """Return vectors [..., d] of length 1; those of length 0 stay."""
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.where(length > 0, length, 1.0), dtype=np.float64)

@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import signal_mask, vector
+from hepda.evaluation.arrays import signal_mask, unit_vectors, vector
 from hepda.evaluation.roc import auc
 from hepda.results.evaluation import FewLabels, FewLabelsMethod, FloatArray
 
@@ -183,14 +183,8 @@ def _correction(
 def _prototypes(
     embedding: FloatArray, _: FloatArray, label: NDArray[np.bool_]
 ) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    direction = _unit(embedding[label].mean(axis=0)) - _unit(embedding[~label].mean(axis=0))
-    return lambda rows, _: _unit(rows) @ direction
-
-
-def _unit(values: FloatArray) -> FloatArray:
-    """Return vectors [..., k] of length 1; those of length 0 stay."""
-    length = np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.asarray(values / np.where(length > _TINY, length, 1.0), dtype=np.float64)
+    direction = unit_vectors(embedding[label].mean(axis=0)) - unit_vectors(embedding[~label].mean(axis=0))
+    return lambda rows, _: unit_vectors(rows) @ direction
 
 
 METHODS: dict[str, Fit] = {"correction": _correction, "refit": _refit, "prototypes": _prototypes}

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
+from hepda.evaluation.arrays import unit_vectors
 from hepda.results.evaluation import FloatArray, Interval
 from hepda.results.few_shot import BASELINE, PUBLISHED, TITLES, FewShot, FewShotMethod
 
@@ -166,7 +167,7 @@ def accuracies(episodes: Episodes) -> dict[str, FloatArray]:
     weight = channel_attention(episodes)
     attention = _Weighted(query, prototypes)
     similarity = {
-        BASELINE: _unit(query) @ _unit(prototypes).swapaxes(1, 2),
+        BASELINE: unit_vectors(query) @ unit_vectors(prototypes).swapaxes(1, 2),
         "euclidean": 2.0 * query @ prototypes.swapaxes(1, 2) - (prototypes**2).sum(axis=2)[:, None],
         "logistic": _logistic(episodes),
         "csca": attention.cosine(weight).swapaxes(1, 2),
@@ -176,16 +177,10 @@ def accuracies(episodes: Episodes) -> dict[str, FloatArray]:
     return {name: episodes.accuracy(similarity[name]) for name in TITLES}
 
 
-def _unit(values: FloatArray) -> FloatArray:
-    """Return vectors [..., d] of length 1; those of length 0 stay."""
-    length = np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.asarray(values / np.where(length > _TINY, length, 1.0), dtype=np.float64)
-
-
 def _of_true_class(episodes: Episodes, weight: FloatArray) -> FloatArray:
     """Return cos(w_i f, w_c p_c) of queries of the true class i: [episodes, n, classes]."""
-    query = _unit(episodes.rows(episodes.query * weight[:, :, None]))
-    return np.asarray(query @ _unit(weight * episodes.prototypes).swapaxes(1, 2))
+    query = unit_vectors(episodes.rows(episodes.query * weight[:, :, None]))
+    return np.asarray(query @ unit_vectors(weight * episodes.prototypes).swapaxes(1, 2))
 
 
 def _logistic(episodes: Episodes) -> FloatArray:
@@ -196,7 +191,7 @@ def _logistic(episodes: Episodes) -> FloatArray:
     """
     from sklearn.linear_model import LogisticRegression
 
-    support, query = _unit(episodes.rows(episodes.support)), _unit(episodes.rows(episodes.query))
+    support, query = unit_vectors(episodes.rows(episodes.support)), unit_vectors(episodes.rows(episodes.query))
     classes, shots = episodes.support.shape[1:3]
     label = np.repeat(np.arange(classes), shots)
     decisions = []
