@@ -59,8 +59,8 @@ def seen_and_new(train: Images, test: Images, config: ImagesConfig, side: str) -
     if len(others) < 2:
         raise DataError(f"few_shot.classes: leaves {len(others)} classes to train on; two at least.")
     parts = [of_classes(images, section.names) for images in (train, test)]
-    new = _once(replace(parts[0], **{key: np.concatenate([getattr(part, key) for part in parts])
-                                     for key in ("pixels", "label")}))  # fmt: skip
+    pixels, label = (np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "label"))
+    new = _once(replace(parts[0], pixels=pixels, label=label))
     try:
         drawn_episodes(new.label, replace(settings_of(section, config.seed), episodes=1))
     except DataError as error:
@@ -87,7 +87,7 @@ def measured(config: ImagesConfig, run: Path, new: Mapping[str, Images]) -> dict
     if config.few_shot is None:
         return {}
     settings = settings_of(config.few_shot, config.seed)
-    found = {}
+    found: dict[str, FewShots] = {}
     for model in config.networks:
         features = [embedding(config, run, model, new, member=member) for member in range(config.seeds)]
         border, results = 0, {}
