@@ -221,9 +221,16 @@ def certainty(logs: Mapping[str, Array]) -> Array:
     return np.stack([*parts, np.ones_like(parts[0])], axis=-1)
 
 
-def gated(logs: Mapping[str, Array], weights: Array) -> Array:
-    """Return 2 g log p(audio) + 2 (1 - g) log p(image) with g = sigmoid(certainty . weights); 0: equal fusion."""
-    gate = expit(certainty(logs) @ weights)[..., None]
+def gated(logs: Mapping[str, Array], weights: Array, seen: Array | None = None) -> Array:
+    """Return 2 g log p(audio) + 2 (1 - g) log p(image) with g = sigmoid(certainty . weights); 0: equal fusion.
+
+    Args:
+        logs: log probabilities of both streams.
+        weights: of the gate [5].
+        seen: the certainty, if it is known already.
+
+    """
+    gate = expit((certainty(logs) if seen is None else seen) @ weights)[..., None]
     result: Array = 2 * gate * logs["audio"] + 2 * (1 - gate) * logs["image"]
     return result
 
@@ -232,8 +239,10 @@ def supervised(logs: Mapping[str, Array], said: Array) -> Array:
     """Return the weights [5] of the gate that has the smallest cross entropy."""
     from scipy.optimize import minimize
 
+    seen = certainty(logs)
+
     def loss(weights: Array) -> float:
-        found = log_softmax(gated(logs, weights), axis=-1)
+        found = log_softmax(gated(logs, weights, seen), axis=-1)
         return -float(np.take_along_axis(found, said[..., None], axis=-1).mean())
 
     weights: Array = minimize(loss, np.zeros(5), method="BFGS").x
@@ -242,9 +251,10 @@ def supervised(logs: Mapping[str, Array], said: Array) -> Array:
 
 def by_reward(logs: Mapping[str, Array], said: Array, trials: int, seed: int) -> Array:
     """Return the weights [5] of the gate that REINFORCE learns from minus the mean edit distance."""
+    seen = certainty(logs)
 
     def reward(weights: Array) -> float:
-        return -float(edit_distance(gated(logs, weights).argmax(axis=-1), said).mean())
+        return -float(edit_distance(gated(logs, weights, seen).argmax(axis=-1), said).mean())
 
     weights: Array = reinforce(reward, np.zeros(5), trials=trials, seed=seed).mean
     return weights
@@ -322,7 +332,7 @@ def error_figure(results: Results) -> Figure:
                 right.plot([at, at], [one["low"], one["high"]], color=style.colour, linewidth=0.8)
         right.plot(x, [one["value"] for one in found], **(options | {"linestyle": "none"}))
     right.axhline(0.0, color="#717581", linestyle="dotted", linewidth=0.8)
-    left.set(xlabel="SNR of the audio [dB]", ylabel="Words wrong [%]", ylim=(0.0, None))
+    left.set(xlabel="SNR of the audio [dB]", ylabel="Words wrong [%]", ylim=(0.0, None), xticks=SNR)
     right.set(xlabel="SNR of the audio [dB]", ylabel="Minus mean of logits, 95 % interval [points]")
     left.legend(loc="upper right")
     return drawn
