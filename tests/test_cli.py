@@ -113,9 +113,9 @@ def ks_by_definition(one, weight_one, two, weight_two):
     return float(np.abs(f_one - f_two).max())
 
 
-NOT_ASKED_FOR = {"New last layers from few labels", 
-    "Trained on one generator, tested on another", "Reweighting", "Compared processes",
-    "Flatness against protected variables",
+NOT_ASKED_FOR = {
+    "New last layers from few labels", "Trained on one generator, tested on another", "Reweighting",
+    "Compared processes", "Flatness against protected variables",
 }  # fmt: skip
 
 
