@@ -71,8 +71,6 @@ def test_evaluate_fit_and_apply_follow(trained, tmp_path):
     assert run_cli("evaluate", run, "--plots", "none")[::2] == (0, "")
     assert json.loads((run / "metrics.json").read_text())["models"] == before["models"]
     status, _, err = run_cli("fit", run, "--toys", 5, "--processes", 1, "--plots", "all")
-    if status == 1 and "open data" in trained[0]:
-        pytest.xfail("an open fault: the fit of these few events stops with an internal error since its bins are finer")
     assert (status, err) == (0, "")
     fitted = json.loads((run / "fit.json").read_text())
     assert list(nulls_without_why(fitted)) == []

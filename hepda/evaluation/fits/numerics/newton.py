@@ -80,7 +80,9 @@ def minimise(
             shorter = 1 / np.maximum(1.0, np.max(np.abs(step) / largest, axis=1))
             step, slope = step * shorter[:, None], slope * shorter
         trial = point[rows] + length[rows, None] * step
-        at_trial = function(trial, rows)
+        # A first step can lead far out, where numbers overflow; no such point is accepted, and the step is halved.
+        with np.errstate(over="ignore", invalid="ignore"):
+            at_trial = function(trial, rows)
         enough = _SUFFICIENT * length[rows] * slope
         good = at_trial.value <= at.value[rows] + enough + 1e-12 * (1 + np.abs(at.value[rows]))
         accepted = rows[good]
