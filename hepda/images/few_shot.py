@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from hepda.evaluation.few_shot import FewShotSettings, drawn_episodes, few_shot
 from hepda.images.arrays import Images
 from hepda.images.results import embedding
 from hepda.results.entries.few_shot import FewShotMethodEntry
-from hepda.results.evaluation import Interval
 from hepda.results.few_shot import BASELINE, PUBLISHED, TITLES, FewShot, FewShotMethod
 from hepda.results.images import ImageModel
 
@@ -116,13 +115,7 @@ def entries(results: FewShots) -> dict[str, Any]:
 
 def _entry(method: FewShotMethod) -> dict[str, Any]:
     found = {"accuracy": method.accuracy, "difference": method.difference}
-    return {key: _interval(value) for key, value in found.items() if value is not None}
-
-
-def _interval(interval: Interval) -> dict[str, float]:
-    content = asdict(interval)
-    del content["level"]
-    return content
+    return {key: value.entry for key, value in found.items() if value is not None}
 
 
 def sentences(models: Mapping[str, ImageModel]) -> Iterator[str]:

@@ -36,6 +36,16 @@ class Interval:
         """Half the width of the interval."""
         return 0.5 * (self.high - self.low)
 
+    @property
+    def entry(self) -> dict[str, float]:
+        """The interval in the form of metrics.json."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def entry_or_why(value: Interval | str) -> dict[str, float | str | None]:
+    """Return an interval in the form of metrics.json, or nulls with the reason why there is none."""
+    return {"value": None, "low": None, "high": None, "why": value} if isinstance(value, str) else {**value.entry}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roc:

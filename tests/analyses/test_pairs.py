@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from scipy.special import log_softmax
 
-PATH = Path(__file__).parents[2] / "analyses" / "pairs" / "pairs.py"
-
-
-@pytest.fixture(scope="module")
-def pairs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("digit_pairs", PATH)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["digit_pairs"] = module
-    spec.loader.exec_module(module)
-    return module
+from analyses.pairs import pairs
 
 
 def drawn(strings: int, seed: int = 0) -> tuple[dict[str, Any], Any]:
@@ -40,21 +25,21 @@ def drawn(strings: int, seed: int = 0) -> tuple[dict[str, Any], Any]:
     return logs, said
 
 
-def test_edit_distance_counts_replaced_left_out_and_added_digits(pairs: ModuleType) -> None:
+def test_edit_distance_counts_replaced_left_out_and_added_digits() -> None:
     read = np.array([[1, 2, 3, 4], [1, 2, 3, 5], [2, 3, 4, 9], [5, 6, 7, 8]])
     said = np.tile([1, 2, 3, 4], (4, 1))
     assert pairs.edit_distance(read, said).tolist() == [0, 1, 2, 4]
     assert pairs.edit_distance(read[:1, :2], said[:1]).tolist() == [2]
 
 
-def test_gate_of_zero_is_equal_fusion_and_a_strong_one_takes_one_stream(pairs: ModuleType) -> None:
+def test_gate_of_zero_is_equal_fusion_and_a_strong_one_takes_one_stream() -> None:
     logs, _ = drawn(20)
     np.testing.assert_allclose(pairs.gated(logs, np.zeros(5)), logs["audio"] + logs["image"])
     np.testing.assert_allclose(pairs.gated(logs, [0, 0, 0, 0, 80.0]), 2 * logs["audio"])
     np.testing.assert_allclose(pairs.gated(logs, [0, 0, 0, 0, -80.0]), 2 * logs["image"], atol=1e-9)
 
 
-def test_both_gates_beat_equal_fusion_where_certainty_tells_the_bad_stream(pairs: ModuleType) -> None:
+def test_both_gates_beat_equal_fusion_where_certainty_tells_the_bad_stream() -> None:
     logs, said = drawn(200)
     gates = {"supervised gate": pairs.supervised(logs, said), "REINFORCE gate": pairs.by_reward(logs, said, 200, 1)}
     fresh, answer = drawn(500, seed=1)
@@ -66,7 +51,7 @@ def test_both_gates_beat_equal_fusion_where_certainty_tells_the_bad_stream(pairs
     assert max(found["supervised gate"], found["REINFORCE gate"]) < min(found[name] for name in others)
 
 
-def test_images_are_covered_and_noisy_to_different_degrees(pairs: ModuleType) -> None:
+def test_images_are_covered_and_noisy_to_different_degrees() -> None:
     seen = pairs.shown(torch.zeros(200, 1, 24, 24), torch.Generator().manual_seed(1))
     covered = (seen == 128.0).flatten(1).float().mean(dim=1)
     assert float(covered.min()) < 0.05 and float(covered.max()) > 0.8
@@ -74,7 +59,7 @@ def test_images_are_covered_and_noisy_to_different_degrees(pairs: ModuleType) ->
     assert float(open_pixels.min()) < 30.0 and float(open_pixels.max()) > 120.0
 
 
-def test_a_reader_loses_either_stream_only_in_training(pairs: ModuleType) -> None:
+def test_a_reader_loses_either_stream_only_in_training() -> None:
     torch.manual_seed(1)
     reader = pairs.Reader([0, 1], dropped=1.0)
     inputs = [torch.rand(64, 1, 24, 24), torch.rand(64, 1, 24, 24)]
@@ -86,7 +71,7 @@ def test_a_reader_loses_either_stream_only_in_training(pairs: ModuleType) -> Non
     assert torch.equal(reader(inputs), reader(inputs))
 
 
-def test_table_pairs_by_seed_and_the_figure_has_every_method(pairs: ModuleType) -> None:
+def test_table_pairs_by_seed_and_the_figure_has_every_method() -> None:
     common = np.array([[10.0] * 5, [20.0] * 5, [30.0] * 5])
     results = {name: common + number for number, name in enumerate(pairs.METHODS)}
     text = pairs.table(results)

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from analyses.tth import proof
 from hepda.config import load_config
 from tests.events.fit.test_seeds import runs
 
-PROOF = Path(__file__).parents[2] / "analyses" / "tth" / "proof.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.fixture(scope="module")
-def proof() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tth_proof", PROOF)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tth_proof"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_smallest_of_the_strengths_near_the_best_is_chosen(proof: ModuleType) -> None:
+def test_the_smallest_of_the_strengths_near_the_best_is_chosen() -> None:
     def points(*values: tuple[float, float, float]) -> list[object]:
         return [proof.Point(strength, (bias - 0.01, bias + 0.01), error) for strength, bias, error in values]
 
@@ -36,14 +24,14 @@ def test_the_smallest_of_the_strengths_near_the_best_is_chosen(proof: ModuleType
     assert proof.chosen(points((0, -0.01, 0.17), (400, 0.0, 0.17))).strength == 0
 
 
-def test_the_size_of_an_ensemble_follows_from_the_noise(proof: ModuleType) -> None:
+def test_the_size_of_an_ensemble_follows_from_the_noise() -> None:
     spread, size = proof.ensemble_size([1.0, 1.1, 0.9, 1.06, 0.94, 1.0])
     assert spread == pytest.approx(0.07376, abs=1e-5) and size == 7  # (0.07376 / 0.03)^2 = 6.04
     assert proof.ensemble_size([1.0, 1.01, 1.0])[1] == 3 and proof.ensemble_size([1.0, 1.5, 0.5])[1] == 15
 
 
-def test_the_configuration_of_the_tuning_has_every_strength_and_no_held_out_domain(proof: ModuleType) -> None:
-    config = load_config(PROOF.parents[2] / "configs" / "tth_tuning.yaml")
+def test_the_configuration_of_the_tuning_has_every_strength_and_no_held_out_domain() -> None:
+    config = load_config(CONFIGS / "tth_tuning.yaml")
     assert {sample.domain for sample in config.samples.values()} == {"simulation", "alternative"}
     grid: dict[str, set[float]] = {}
     for name, model in config.models.items():
@@ -59,12 +47,12 @@ def test_the_configuration_of_the_tuning_has_every_strength_and_no_held_out_doma
 
 
 def test_the_networks_of_four_classes_are_tuned_without_held_out_domains() -> None:
-    config = load_config(PROOF.parents[2] / "configs" / "tth_tuning_classes.yaml")
+    config = load_config(CONFIGS / "tth_tuning_classes.yaml")
     assert {sample.domain for sample in config.samples.values()} == {"simulation", "alternative"}
     assert set(config.models) == {"bdt", "network_classes", "sets"}
 
 
-def test_results_are_tables_of_every_model_and_domain(proof: ModuleType) -> None:
+def test_results_are_tables_of_every_model_and_domain() -> None:
     import numpy as np
 
     moves = np.random.default_rng(0).normal(0, 0.05, 200)
@@ -79,8 +67,7 @@ def test_results_are_tables_of_every_model_and_domain(proof: ModuleType) -> None
 
 
 def test_the_proof_has_the_models_of_the_protocol_and_trains_on_no_held_out_generator() -> None:
-    configs = PROOF.parents[2] / "configs"
-    config = load_config(configs / "tth_proof.yaml")
+    config = load_config(CONFIGS / "tth_proof.yaml")
     assert set(config.models) == {
         "bdt", "bdt_classes", "network", "network_classes", "sets", "dann", "dann_process", "dann_variations",
         "dann_data", "dann_fitted", "cramer_30", "cramer_100", "cramer_300",
@@ -90,10 +77,10 @@ def test_the_proof_has_the_models_of_the_protocol_and_trains_on_no_held_out_gene
     assert config.evaluation.bias is not None and config.baseline_model == "bdt"
     free = {name: set(s.samples) for name, s in config.systematics.items() if s.kind == "free"}
     assert free == {"ttb_rate": {"tt1b", "tt2b"}}
-    apart = load_config(configs / "tth_proof_two_b.yaml")
+    apart = load_config(CONFIGS / "tth_proof_two_b.yaml")
     free = {name: set(s.samples) for name, s in apart.systematics.items() if s.kind == "free"}
     assert free == {"tt1b_rate": {"tt1b"}, "tt2b_rate": {"tt2b"}}
-    pairs = load_config(configs / "tth_proof_two_point.yaml")
+    pairs = load_config(CONFIGS / "tth_proof_two_point.yaml")
     assert {name for name, s in pairs.systematics.items() if s.kind == "two_point"} == {"tt_generator"}
-    mixture = load_config(configs / "tth_mixture.yaml")
+    mixture = load_config(CONFIGS / "tth_mixture.yaml")
     assert {sample.domain for sample in mixture.samples.values()} == {"simulation", "alternative", "data"}

@@ -58,6 +58,12 @@ def is_chosen(key: Keys, share: float | NDArray[np.float64]) -> NDArray[np.bool_
     return np.asarray(uniform < share)
 
 
+def at_most(mask: NDArray[np.bool_], key: Keys, most: int) -> NDArray[np.bool_]:
+    """Return the events of a mask [n], or about `most` of them, chosen by hash, if they are more."""
+    count = int(mask.sum())
+    return mask if count <= most else np.asarray(mask & is_chosen(key, most / count))
+
+
 def chooses_threshold(key: Keys, share: float) -> NDArray[np.bool_]:
     """Choose a `share` of the events by hash, bool [n]: those that choose a threshold and are not judged at it."""
     uniform = (splitmix64(key ^ _THRESHOLD) >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hepda.evaluation.classes import Resampling, class_events, class_numbers, cuts_of, score_against_class
 from hepda.results.entries.classes import ClassNumbers, ClassWorkingPoint, ConfusionMatrix
 from hepda.results.entries.decomposition import Contribution
-from hepda.results.evaluation import FloatArray, Interval
+from hepda.results.evaluation import FloatArray, Interval, entry_or_why
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput
@@ -68,7 +68,7 @@ def classes_of(result: ModelClasses) -> dict[str, Any]:
         "outputs": list(result.outputs),
         **({"domains": domains} if domains else {}),
         "score_auc": {
-            domain: {name: _interval(area) for name, area in by_class.items()}
+            domain: {name: entry_or_why(area) for name, area in by_class.items()}
             for domain, by_class in result.score.items()
         },
     }
@@ -78,10 +78,10 @@ def _domain(numbers: ClassNumbers) -> dict[str, Any]:
     confusion = {} if numbers.confusion is None else {"confusion": _confusion(numbers.confusion)}
     return {
         "auc": {
-            name: _interval(curves if isinstance(curves, str) else curves[0].auc)
+            name: entry_or_why(curves if isinstance(curves, str) else curves[0].auc)
             for name, curves in numbers.against_rest.items()
         },
-        "auc_pairs": {f"{first}:{second}": _interval(area) for (first, second), area in numbers.against_one.items()},
+        "auc_pairs": {f"{first}:{second}": entry_or_why(area) for (first, second), area in numbers.against_one.items()},
         **confusion,
         "working_points": {
             name: {f"{point.requested:g}": _point(point) for point in points}
@@ -93,12 +93,6 @@ def _domain(numbers: ClassNumbers) -> dict[str, Any]:
             for name, curve in numbers.calibration.items()
         },
     }  # fmt: skip
-
-
-def _interval(area: Interval | str) -> dict[str, Any]:
-    if isinstance(area, str):
-        return {"value": None, "low": None, "high": None, "why": area}
-    return {"value": area.value, "low": area.low, "high": area.high}
 
 
 def _measured(value: Contribution | None) -> dict[str, Any] | None:

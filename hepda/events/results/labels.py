@@ -15,7 +15,7 @@ from hepda.evaluation.working_points.thresholds import choose, macro_f1
 from hepda.events.domains.roles import blinded_domains
 from hepda.events.table.truth import truth_of
 from hepda.results.entries.thresholds import ChosenThreshold, MacroScore
-from hepda.results.evaluation import Interval
+from hepda.results.evaluation import Interval, entry_or_why
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput
@@ -81,13 +81,13 @@ def labels_of(labels: ModelLabels) -> dict[str, Any]:
     """Return models.<model>.labels of metrics.json."""
     return {
         "thresholds": {
-            name: _number(chosen.threshold if chosen.threshold is not None else str(chosen.why))
+            name: entry_or_why(chosen.threshold if chosen.threshold is not None else str(chosen.why))
             for name, chosen in labels.thresholds.items()
         },
         "chosen_on": "validation events",
         "domains": {
             domain: {
-                "auc": {name: _number(value) for name, value in by_label.items()},
+                "auc": {name: entry_or_why(value) for name, value in by_label.items()},
                 "f1": {name: _macro(score) for name, score in labels.f1.get(domain, {}).items()},
             }
             for domain, by_label in labels.auc.items()
@@ -97,15 +97,9 @@ def labels_of(labels: ModelLabels) -> dict[str, Any]:
 
 def _macro(score: MacroScore) -> dict[str, Any]:
     by_label: Mapping[str, Interval | str] = score.labels
-    difference = {} if score.difference is None else {"difference": _number(score.difference)}
+    difference = {} if score.difference is None else {"difference": entry_or_why(score.difference)}
     return {
-        "macro": _number(score.macro),
-        "labels": {name: _number(value) for name, value in by_label.items()},
+        "macro": entry_or_why(score.macro),
+        "labels": {name: entry_or_why(value) for name, value in by_label.items()},
         **difference,
     }
-
-
-def _number(value: Interval | str) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"value": None, "low": None, "high": None, "why": value}
-    return {"value": value.value, "low": value.low, "high": value.high}

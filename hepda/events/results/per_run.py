@@ -10,7 +10,7 @@ from hepda.evaluation.differences.flatness import CVM_LIMIT
 from hepda.events.domains.roles import UNLABELLED
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.evaluate import Numbers
-from hepda.events.results.to_json import interval, probes_of
+from hepda.events.results.to_json import probes_of
 from hepda.events.specs import ModelSpec
 from hepda.number_format import p_text
 from hepda.results.evaluation import FeatureImportance, InputRemoval
@@ -79,7 +79,7 @@ def removal_of(result: InputRemoval | str) -> dict[str, Any]:
     steps = zip(result.counts, result.domains, result.classes, strict=True)
     return {
         "inputs": list(result.names),
-        "without": {str(n): {"domains": interval(d), "classes": interval(c)} for n, d, c in steps},
+        "without": {str(n): {"domains": d.entry, "classes": c.entry} for n, d, c in steps},
     }
 
 
@@ -255,8 +255,8 @@ def training_bias(spec: EvaluationSpec, numbers: Numbers) -> dict[str, Any] | No
             at = int(abs(band.signal_efficiency - SEEN).argmin())
             efficiency, low, high = (float(x[at]) for x in (band.background_efficiency, band.low, band.high))
             entry["tested_on"][domain] = {
-                "auc": interval(roc.auc),
-                "auc_difference": {"value": 0.0} if roc.difference is None else interval(roc.difference),
+                "auc": roc.auc.entry,
+                "auc_difference": {"value": 0.0} if roc.difference is None else roc.difference.entry,
                 "background_efficiency": {"value": efficiency, "low": low, "high": high},
             }
         entries[model] = entry

@@ -192,8 +192,8 @@ def _entry(judged: JudgedPoint) -> dict[str, Any]:
         "objective": point.section.objective,
         "output": point.section.output,
         "selects": point.selects,
-        "threshold": nothing | {"why": chosen.why} if chosen.threshold is None else _interval(chosen.threshold),
-        "value": nothing | {"why": judged.value} if isinstance(judged.value, str) else _interval(judged.value),
+        "threshold": nothing | {"why": chosen.why} if chosen.threshold is None else chosen.threshold.entry,
+        "value": nothing | {"why": judged.value} if isinstance(judged.value, str) else judged.value.entry,
         **({} if fixed else {"value_on_choosing_events": chosen.on_choosing}),
         "chosen_on": "stated" if fixed else chosen_on,
         **({} if point.domain is None else {"domain": point.domain}),
@@ -201,10 +201,6 @@ def _entry(judged: JudgedPoint) -> dict[str, Any]:
         "domains": {domain: _efficiencies(*passing) for domain, passing in judged.domains.items()},
         **({"why": chosen.why} if chosen.why else {}),
     }
-
-
-def _interval(interval: Interval) -> dict[str, float]:
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _efficiencies(point: WorkingPoint, f1: float | None, significance: float | None) -> dict[str, Any]:

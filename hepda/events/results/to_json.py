@@ -21,7 +21,6 @@ from hepda.events.training.model_description import setup_of
 from hepda.results.evaluation import (
     BiasResult,
     FeatureImportance,
-    Interval,
     ProbeResult,
     ShiftRatio,
     Significance,
@@ -34,11 +33,6 @@ REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
 
 
-def interval(result: Interval) -> dict[str, float]:
-    """Return an interval as {value, low, high}."""
-    return {"value": result.value, "low": result.low, "high": result.high}
-
-
 def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, Any]:
     """Return the entry with the reasons, each once, if there are any."""
     unique = list(dict.fromkeys(reason for reason in reasons if reason))
@@ -47,7 +41,7 @@ def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, 
 
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return models.<model>.auc: a value with its interval for each domain."""
-    intervals = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
+    intervals = {domain: numbers.auc(model, domain).entry for domain in numbers.rocs}
     reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
     reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.missing_class.items()}
     nothing = {"value": None, "low": None, "high": None}
@@ -57,7 +51,7 @@ def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
 def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return models.<model>.auc_difference: AUC minus that of the baseline on the same events, by domain."""
     differences = {domain: curves[model][0].difference for domain, curves in numbers.rocs.items()}
-    return {domain: interval(difference) for domain, difference in differences.items() if difference is not None}
+    return {domain: difference.entry for domain, difference in differences.items() if difference is not None}
 
 
 def limit_of_p(is_limit: bool) -> dict[str, bool]:
@@ -109,10 +103,10 @@ def ratio_of(shift_ratio: ShiftRatio) -> dict[str, Any]:
     """
     nothing = {"value": None, "low": None, "high": None}
     parts = {
-        name: nothing if part is None else interval(part)
+        name: nothing if part is None else part.entry
         for name, part in (("plain", shift_ratio.baseline), ("adapted", shift_ratio.adapted))
     }
-    ratio = nothing if shift_ratio.ratio is None else interval(shift_ratio.ratio)
+    ratio = nothing if shift_ratio.ratio is None else shift_ratio.ratio.entry
     return with_why(ratio | parts | {"resolved": shift_ratio.resolved}, [shift_ratio.why])
 
 
@@ -207,7 +201,7 @@ def probes_of(probes: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
         return {"bdt": None, "mlp": None, "why": probes}
     entry: dict[str, Any] = {}
     for result in probes:
-        entry.setdefault(result.kind, {})[result.representation] = interval(result.auc)
+        entry.setdefault(result.kind, {})[result.representation] = result.auc.entry
     return entry
 
 
@@ -228,7 +222,7 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
         if isinstance(probes, str):
             reasons.append(probes)
             continue
-        entry |= {result.representation: interval(result.auc) for result in probes if result.kind == "bdt"}
+        entry |= {result.representation: result.auc.entry for result in probes if result.kind == "bdt"}
     if not reasons and "embedding" not in entry:
         entry |= {"embedding": None, "embedding_why": "trees have no embedding"}
     return with_why(nothing | entry, reasons)

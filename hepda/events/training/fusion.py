@@ -13,7 +13,7 @@ from hepda.adversarial.data.weights import class_weights, negative_weights
 from hepda.baselines.fusion import Fusion, entry_of, fitted, fusion_file
 from hepda.config import EventFusionConfig
 from hepda.errors import DataError, SourceError
-from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.splits import at_most
 from hepda.results.metrics import FusionEntry
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ def learned(model: ModelSpec, table: FeatureTable, scores: Mapping[str, NDArray[
         raise TypeError(f"{model.name} is not a fusion")
     used = np.zeros(len(table), dtype=np.bool_)
     if section.method != "mean":
-        used = table.of_samples(model.samples) & np.asarray(table.fold != fold)
-        if (available := int(used.sum())) > MOST_EVENTS:
-            used &= is_chosen(table.key, MOST_EVENTS / available)
+        of_training = table.of_samples(model.samples) & np.asarray(table.fold != fold)
+        used = at_most(of_training, table.key, MOST_EVENTS)
     rows = np.flatnonzero(used).astype(np.int32)
     label = np.asarray(model.label_of(table, rows))
     try:

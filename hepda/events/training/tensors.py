@@ -22,7 +22,7 @@ from hepda.baselines.inputs import Features, StoredFeatures
 from hepda.config import BdtConfig, NetworkConfig
 from hepda.config.events.model_checks import methods_of
 from hepda.errors import ConfigError, DataError
-from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.splits import at_most
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
@@ -328,9 +328,8 @@ def bdt_part(
     factors = training_factors(model, table, fold) if factors is None else factors
     in_class = model.has_target(table) & ~held_out(table, fold)
     section = model.section
-    most, available = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
-    if most is not None and available > most:
-        in_class &= is_chosen(table.key, most / available)
+    if isinstance(section, BdtConfig) and section.events is not None:
+        in_class = at_most(in_class, table.key, section.events)
     parts: list[tuple[Features, NDArray[np.int8] | Array, Array]] = []
     for mask in (in_class & ~table.validation, in_class & table.validation):
         index = np.flatnonzero(mask).astype(np.int32)

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from hepda.errors import DataError
 from hepda.evaluation.few_labels import EmbeddedEvents, FewLabelsSettings, few_labels
-from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.splits import at_most
 from hepda.events.results.embeddings.probes import load_network
-from hepda.results.entries.few_labels import FewLabelsEntry
 from hepda.results.evaluation import FewLabels
 
 if TYPE_CHECKING:
+    from hepda.adversarial import Network
     from hepda.events.results.evaluate import EvaluationInput
 
 Mask = NDArray[np.bool_]
@@ -36,32 +37,26 @@ def model_few_labels(evaluated: EvaluationInput, model: str) -> FewLabels | str:
     score = evaluated.scores[model][inside]
     if len(score) and (score.min() < 0 or score.max() > 1):
         return "the score is no probability"
+    network = load_network(evaluated.networks[model], table.names, evaluated.spec.models[model])
     settings = FewLabelsSettings(section.events, section.draws, evaluated.spec.seed)
     try:
         return few_labels(
-            _embedded(evaluated, model, inside & table.validation),
-            _embedded(evaluated, model, _few(inside & ~table.validation, table.key)),
+            _embedded(evaluated, model, network, inside & table.validation),
+            _embedded(evaluated, model, network, at_most(inside & ~table.validation, table.key, MOST_JUDGING)),
             settings,
         )
     except DataError as reason:
         return str(reason)
 
 
-def _few(mask: Mask, key: NDArray[np.uint64]) -> Mask:
-    """Return the events, or a part of them that is chosen by hash if they are more than are needed."""
-    count = int(mask.sum())
-    return mask if count <= MOST_JUDGING else np.asarray(mask & is_chosen(key, MOST_JUDGING / count))
-
-
-def _embedded(evaluated: EvaluationInput, model: str, mask: Mask) -> EmbeddedEvents:
+def _embedded(evaluated: EvaluationInput, model: str, network: Network, mask: Mask) -> EmbeddedEvents:
     from hepda.events.training.tensors import model_features
 
     table, spec = evaluated.table, evaluated.spec.models[model]
-    network = load_network(evaluated.networks[model], table.names, spec)
     score = np.clip(np.asarray(evaluated.scores[model][mask], dtype=np.float64), _SMALLEST, 1 - _SMALLEST)
     return EmbeddedEvents.of(
         network.embed(model_features(spec, table, rows=mask)),
-        np.log(score / (1 - score)),
+        logit(score),
         table.label[mask],
         table.weight[mask],
     )
@@ -85,9 +80,3 @@ def few_labels_of(result: FewLabels | str, domain: str) -> dict[str, Any]:
     }
     too_many = {"too_many": list(result.too_many)} if result.too_many else {}
     return {"domain": domain, "trained": result.trained, "methods": methods, **too_many}
-
-
-def needed_text(entry: FewLabelsEntry, method: str) -> str:
-    """Return from how many labelled events of each class on a method is better than the trained model."""
-    found = entry.methods[method]
-    return f"from {found.needed}" if found.needed is not None else f"not up to {max(map(int, found.auc))}"

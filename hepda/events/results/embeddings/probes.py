@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.errors import DataError
 from hepda.evaluation.differences.probes import KINDS, ProbeSample, ProbeSettings, permutation_importance, removal
-from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.splits import at_most
 from hepda.events.domains.roles import Selection, common_classes, compared
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import FeatureImportance, InputRemoval, ProbeResult
@@ -76,9 +76,7 @@ def _few(table: FeatureTable, mask: Mask) -> Mask:
 
     The part is still larger than what a probe takes.
     """
-    in_fold = np.asarray(mask & (table.fold == 0))
-    count = int(in_fold.sum())
-    return in_fold if count <= MOST_SEEN else np.asarray(in_fold & is_chosen(table.key, MOST_SEEN / count))
+    return at_most(np.asarray(mask & (table.fold == 0)), table.key, MOST_SEEN)
 
 
 def _probe_all(

@@ -47,7 +47,7 @@ def _domain(found: tuple[ResidualNumbers, ResponseCurve] | str) -> dict[str, Any
 
 
 def _interval(value: Interval | None) -> dict[str, float] | None:
-    return None if value is None else {"value": value.value, "low": value.low, "high": value.high}
+    return None if value is None else value.entry
 
 
 def _bins(curve: ResponseCurve) -> dict[str, Any]:
