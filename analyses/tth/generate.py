@@ -547,7 +547,7 @@ class Filter(pythia8mc.UserHooks):
         return True
 
     def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
-        """True if the lepton of the hard process is too soft or too forward to pass after any recoil."""
+        """True if the lepton of the hard process is so soft or forward that it hardly passes after the recoil."""
         self.tried += 1
         lepton = next(p for p in reversed(list(process)) if p.idAbs() in (11, 13))
         return not (lepton.pT() > 18.0 and abs(lepton.eta()) < LEPTON_ETA + 0.25)

@@ -2,7 +2,8 @@
 //
 //     particles OUTPUT EVENTS all|extra_b [options of Sherpa, such as -f CARD -R SEED]
 //
-// For every event with a lepton that can pass the selection (and, with `extra_b`, an extra b quark):
+// For every event with a lepton that can pass the selection (and, with `extra_b`, an extra b quark; what cannot pass is
+// dropped as early as possible, before the shower or before the hadrons):
 //
 //     E number weight n
 //     id mother stable px py pz energy        n lines, momenta in GeV
@@ -12,8 +13,8 @@
 // - quarks of the decays of top quarks, W and Higgs bosons after the shower: stable = 0, mother 6, 24 or 25.
 // - other b quarks after the shower: stable = 0, mother 21. These are the extra ones.
 //
-// The last line is `S events sum_of_weights cross_section error`: of all events, also of those that are not written.
-// Weights are relative to those of the unweighted sample, so nearly all are 1; the cross section is in pb.
+// The last line is `S events sum_of_weights`: of all events, also of those that are not written.
+// Weights are relative to those of the unweighted sample, so nearly all are 1.
 //
 // This source is under the licence of the repository. Sherpa is under the GPL, version 3, and so is a program that is
 // linked with it: it is built where it is used (get.sh) and is no part of a package.
@@ -27,9 +28,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 using ATOOLS::Blob;
@@ -99,6 +101,68 @@ Record record_of(Blob_List &blobs) {
   return record;
 }
 
+// The electron or muon of the hard decays, before the shower; null until they are made.
+const Particle *lepton_of_decay(Blob_List &blobs) {
+  for (Blob *blob : blobs)
+    if (blob->Type() == btp::Hard_Decay)
+      for (const Particle *particle : blob->GetOutParticles()) {
+        const long number = std::labs(code(particle));
+        if (number == 11 || number == 13) return particle;
+      }
+  return nullptr;
+}
+
+bool can_pass(const Particle *lepton) {
+  return lepton->Momentum().PPerp() > kLeptonPt && std::abs(lepton->Momentum().Eta()) < kLeptonEta;
+}
+
+double weight_of(Blob_List &blobs) {
+  return blobs.Weight() / (*blobs.FindFirst(btp::Signal_Process))["Weight_Norm"]->Get<double>();
+}
+
+// A step of the generation that drops events which cannot be selected, and counts them as made.
+class Veto : public SHERPA::Event_Phase_Handler {
+ public:
+  Veto(const std::string &name, std::function<bool(Blob_List &)> drops)
+      : SHERPA::Event_Phase_Handler(name), drops_(std::move(drops)) {
+    SetType(SHERPA::eph::Perturbative);
+  }
+  ATOOLS::Return_Value::code Treat(Blob_List *blobs) override {
+    if (!drops_(*blobs)) return ATOOLS::Return_Value::Nothing;
+    ++dropped;
+    sum_of_weights += weight_of(*blobs);
+    return ATOOLS::Return_Value::New_Event;
+  }
+  void CleanUp(const size_t &) override {}
+  void Finish(const std::string &) override {}
+
+  long dropped = 0;
+  double sum_of_weights = 0.0;
+
+ private:
+  std::function<bool(Blob_List &)> drops_;
+};
+
+// Sherpa appends a new step at the end; these belong before the shower and before the hadrons, so the list of steps,
+// which is private, is needed. An explicit instantiation may name a private member.
+template <auto Member>
+struct Opened {
+  friend SHERPA::Phase_List *steps_of(SHERPA::Event_Handler &handler) { return handler.*Member; }
+};
+template struct Opened<&SHERPA::Event_Handler::p_phases>;
+SHERPA::Phase_List *steps_of(SHERPA::Event_Handler &handler);
+
+// Put `veto` before the first step whose name begins with `name`; false if there is none. The list owns it.
+bool insert_before(SHERPA::Event_Handler &handler, const std::string &name, Veto *veto) {
+  SHERPA::Phase_List &steps = *steps_of(handler);
+  const auto place = std::find_if(steps.begin(), steps.end(), [&name](const SHERPA::Event_Phase_Handler *step) {
+    return step->Name().compare(0, name.size(), name) == 0;
+  });
+  if (place == steps.end()) return false;
+  steps.insert(place, veto);
+  return true;
+}
+
 void add_hadrons(Blob_List &blobs, std::vector<Line> &lines) {
   for (Blob *blob : blobs)
     if (blob->Type() == btp::Fragmentation || blob->Type() == btp::Cluster_Decay || blob->Type() == btp::Hadron_Decay)
@@ -119,37 +183,45 @@ int main(int argc, char **argv) {
   argv[3] = argv[0];
   SHERPA::Sherpa sherpa(argc - 3, argv + 3);
   if (!sherpa.InitializeTheRun() || !sherpa.InitializeTheEventHandler()) return 1;
+  auto *soft_lepton = new Veto("Lepton", [](Blob_List &blobs) {
+    const Particle *lepton = lepton_of_decay(blobs);
+    return lepton != nullptr && blobs.FindFirst(btp::Shower) == nullptr && !can_pass(lepton);
+  });
+  auto *no_extra_b = new Veto("Extra_b", [filtered](Blob_List &blobs) { return filtered && !record_of(blobs).extra_b; });
+  if (!insert_before(*sherpa.GetEventHandler(), "Jet_Evolution", soft_lepton) ||
+      !insert_before(*sherpa.GetEventHandler(), "Beam_Remnants", no_extra_b)) {
+    std::fprintf(stderr, "this version of Sherpa has other steps\n");
+    return 1;
+  }
   std::FILE *file = std::fopen(output, "w");
   if (file == nullptr) return 1;
   double sum = 0.0;
-  long made = 0;
-  for (long failed = 0; made < events;) {
+  long kept = 0;
+  const auto made = [&] { return kept + soft_lepton->dropped + no_extra_b->dropped; };
+  for (long failed = 0; made() < events;) {
     if (!sherpa.GenerateOneEvent()) {
       if (++failed > 1000 + events) return 1;
       continue;
     }
-    ++made;
+    ++kept;
     auto &blobs = const_cast<Blob_List &>(sherpa.GetBlobList());
-    Blob *signal = blobs.FindFirst(btp::Signal_Process);
-    const double weight = blobs.Weight() / (*signal)["Weight_Norm"]->Get<double>();
+    const double weight = weight_of(blobs);
     sum += weight;
     Record record = record_of(blobs);
     const Particle *lepton = record.lepton;
-    if (lepton == nullptr || lepton->Momentum().PPerp() < kLeptonPt || std::abs(lepton->Momentum().Eta()) > kLeptonEta)
-      continue;
-    if (filtered && !record.extra_b) continue;
+    if (lepton == nullptr || !can_pass(lepton)) continue;
     add_hadrons(blobs, record.lines);
     for (const Particle *particle : blobs.ExtractLooseParticles(1))
       record.lines.push_back({particle, particle == lepton ? 24L : 0L, 1});
-    std::fprintf(file, "E %ld %.6g %zu\n", made, weight, record.lines.size());
+    std::fprintf(file, "E %ld %.6g %zu\n", made(), weight, record.lines.size());
     for (const Line &line : record.lines) {
       const auto &p = line.particle->Momentum();
       std::fprintf(file, "%ld %ld %d %.6g %.6g %.6g %.6g\n", code(line.particle), line.mother, line.stable, p[1], p[2],
                    p[3], p[0]);
     }
   }
-  const auto total = sherpa.GetEventHandler()->TotalNominalXS();
-  std::fprintf(file, "S %ld %.10g %.6g %.3g\n", made, sum, total.value, total.error);
+  const double vetoed = soft_lepton->sum_of_weights + no_extra_b->sum_of_weights;
+  std::fprintf(file, "S %ld %.10g\n", made(), sum + vetoed);
   std::fclose(file);
   sherpa.SummarizeRun();
   return 0;
