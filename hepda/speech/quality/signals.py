@@ -19,9 +19,9 @@ Samples: TypeAlias = NDArray[np.floating[Any]]
 """Samples of one channel [n], in [-1, 1]."""
 LOWEST_RATE = 8000
 """The lowest rate (Hz) of these metrics: their bands reach almost 4 kHz."""
-PESQ_LONGEST = 20.0
+PESQ_LONGEST = 19.0
 """Longest recording (s) for PESQ. The code of the ITU has room for 50 utterances and does not check it: more end the
-process. An utterance and the pause after it take at least 0.4 s, so that 20 s cannot hold more."""
+process. An utterance takes at least 0.2 s and the pause after it 0.188 s, so that 19 s cannot hold more."""
 _STOI_RATE, _STOI_FRAME, _STOI_HOP, _STOI_FRAMES = 10_000, 256, 128, 30
 
 

@@ -194,7 +194,8 @@ def _weights(levels: Array) -> Array:
     """Return the weight of each slope [f, 24]: 1 at the highest of all peaks, less below that and below local peaks."""
     below_highest = levels.max(axis=1, keepdims=True) - levels[:, :-1]
     below_local = _local_peaks(levels) - levels[:, :-1]
-    return GLOBAL_PEAK / (GLOBAL_PEAK + below_highest) * LOCAL_PEAK / (LOCAL_PEAK + below_local)
+    weights: Array = GLOBAL_PEAK / (GLOBAL_PEAK + below_highest) * LOCAL_PEAK / (LOCAL_PEAK + below_local)
+    return weights
 
 
 def _local_peaks(levels: Array) -> Array:
