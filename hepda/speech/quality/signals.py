@@ -74,7 +74,7 @@ def si_sdr(clean: Samples, estimate: Samples, *, zero_mean: bool = False) -> flo
     """Return the scale-invariant ratio of signal to distortion in dB.
 
     10 log10(|a s|^2 / |a s - x|^2) with a = x.s / |s|^2, of the clean recording s and the estimate x
-    (Le Roux et al., ICASSP 2019, eq. 5).
+    (Le Roux et al., ICASSP 2019).
 
     Args:
         clean: clean samples [n].

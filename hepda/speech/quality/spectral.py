@@ -43,7 +43,7 @@ GLOBAL_PEAK, LOCAL_PEAK = 20.0, 1.0
 
 
 def segmental_snr(clean: Samples, estimate: Samples, rate: int) -> float:
-    """Return the mean SNR of frames in dB, that of each limited to -10 to 35 dB (Hu and Loizou 2008, eq. 1).
+    """Return the mean SNR of frames in dB, that of each limited to -10 to 35 dB (Hu and Loizou 2008).
 
     The noise of a frame is the difference between estimate and clean recording, so a change of the level counts as
     noise. A frame where the clean recording is digital silence has -10 dB whatever the estimate, as in composite.m.
@@ -63,7 +63,7 @@ def log_likelihood_ratio(clean: Samples, estimate: Samples, rate: int, *, limit:
     """Return the distance of the spectral envelopes by linear prediction (LLR).
 
     ln(a_x R a_x / a_s R a_s) of each frame, with the coefficients a of the clean recording s and of the estimate x, and
-    the autocorrelation matrix R of the clean one (Quackenbush et al. 1988; Hu and Loizou 2008, eq. 2). Order 10 below
+    the autocorrelation matrix R of the clean one (Quackenbush et al. 1988; Hu and Loizou 2008). Order 10 below
     10 kHz, else 16. The level does not matter.
 
     Args:
@@ -94,7 +94,7 @@ def log_likelihood_ratio(clean: Samples, estimate: Samples, rate: int, *, limit:
 def weighted_spectral_slope(clean: Samples, estimate: Samples, rate: int) -> float:
     """Return the weighted distance of the slopes of spectra between neighbouring critical bands (WSS), in dB^2.
 
-    Klatt, ICASSP 1982; Hu and Loizou 2008, eq. 3, normalised by the sum of the weights as in comp_wss.m. Slopes near
+    Klatt, ICASSP 1982; Hu and Loizou 2008, normalised by the sum of the weights as in comp_wss.m. Slopes near
     the highest peak and near local peaks have more weight. The level does not matter.
 
     Raises:
