@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hepda needs Python 3.11 or newer; set PYTHON=python3.11 or the like" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,generate,lightgbm,scan,reweight,hdf5,https,xrootd,speech,cluster,onnx,cabinetry,hepdata,correctionlib,docs,tensorboard,notebooks]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,generate,lightgbm,scan,reweight,hdf5,https,xrootd,speech,quality,cluster,onnx,cabinetry,hepdata,correctionlib,docs,tensorboard,notebooks]'
 	touch $@
 
 tth: $(VENV)/.installed

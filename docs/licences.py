@@ -19,7 +19,7 @@ The libraries that it needs, and those of its extras, have the licences below, a
 `generate` (Pythia, fastjet) and `speech` (libsndfile, in soundfile) bring libraries under the GPL or LGPL, which apply
 to what is distributed together with them. Licences of data sets: `hepda data list`.
 
-pesq (extra `speech`) contains the reference code of ITU-T P.862. Its owners (Psytechnics, OPTICOM) allow only the uses
+pesq (extra `quality`) contains the reference code of ITU-T P.862. Its owners (Psytechnics, OPTICOM) allow only the uses
 that the notice in its source files lists, such as an evaluation without commercial use of PESQ as a predictor of the
 quality of a system; any other use needs a licence from them.
 

@@ -325,9 +325,11 @@ def fit(
 @app.command()
 def apply(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    files: Annotated[list[str], typer.Argument(help="Paths, globs, folders or URLs of events.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder for the scores, one file for each input file.")],
-    kind: Annotated[str, typer.Option("--format", help="Format: ttree, rntuple or parquet.")] = "ttree",
+    files: Annotated[
+        list[str], typer.Argument(help="Paths, globs, folders or URLs of events; sound files or folders.")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the results, one file for each input file.")],
+    kind: Annotated[str, typer.Option("--format", help="Format of scores: ttree, rntuple or parquet.")] = "ttree",
     sample: Annotated[
         str | None,
         typer.Option("--sample", help="Sample whose aliases and variables are used [the sample that lists the file]."),
@@ -338,23 +340,59 @@ def apply(
     runtime: Annotated[
         str, typer.Option("--runtime", help="torch, or onnx: the files that `hepda export --format onnx` wrote.")
     ] = "torch",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model that enhances recordings [the last network].")
+    ] = None,
 ) -> None:
     """Write the scores of all models of a run for every event of any files, as friends: same events, same order.
 
     An event is scored by the models of its own fold, which were not trained on it. After an interruption, the same
-    command continues.
+    command continues. A run of speech enhancement writes enhanced recordings, with the rate and length of the files.
     """
+    if _kind_of_run(run) == "enhancement":
+        if kind != "ttree" or sample is not None or processes is not None or runtime != "torch":
+            raise ConfigError(
+                "--format, --sample, --processes and --runtime are for events; enhancement takes --model."
+            )
+        _enhance(run, files, output, model)
+    elif model is not None:
+        raise ConfigError("--model: is for runs of enhancement; of events, all models of the run are applied.")
+    else:
+        _score(run, files, output, kind=kind, sample=sample, processes=processes, runtime=runtime)
+
+
+def _kind_of_run(run: Path) -> str:
+    """Return the kind of data of a run; "events" where there is no run, which is told by what reads it."""
+    from hepda.config import load_any
+
+    path = run / "config.yaml"
+    return load_any(path).kind if path.is_file() else "events"
+
+
+def _score(run: Path, files: list[str], output: Path, **options: Any) -> None:
     from hepda.workflows import apply as applying
 
     with _bars() as bars:
-        outcome = applying.apply(
-            run, files, output, bars, kind=kind, sample=sample, processes=processes, runtime=runtime
-        )
+        outcome = applying.apply(run, files, output, bars, **options)
     entries, selected = (sum(record[key] for record in outcome.records) for key in ("entries", "selected"))
     for line in outcome.lines:
         typer.echo(line)
     kept = f", {outcome.kept} of them existed already" if outcome.kept else ""
     typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
+
+
+def _enhance(run: Path, files: list[str], output: Path, model: str | None) -> None:
+    from hepda.speech.enhancement.applying import enhance_files
+
+    with _bars() as bars:
+        done = enhance_files(run, files, output, bars, model=model)
+    for file in done:
+        if file.silent:
+            typer.echo(f"{file.output}: nothing is left of {file.source}")
+        if file.peak > 1.0:
+            typer.echo(f"{file.output}: its loudest sample was {file.peak:.2f}; the sound was made quieter by that")
+    seconds, took = sum(file.seconds for file in done), sum(file.took for file in done)
+    typer.echo(f"{output}: {len(done)} files, {seconds:.1f} s of sound, {seconds / took:.0f} times real time")
 
 
 @app.command()

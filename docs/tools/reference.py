@@ -30,6 +30,7 @@ TITLES = {
     "tabular": "Tables",
     "images": "Images",
     "speech": "Speech",
+    "enhancement": "Speech enhancement",
 }
 LONGEST = 150
 """Characters of an example in one line; keys.yaml has a shorter one where those of configs/ are longer."""

@@ -22,7 +22,8 @@ from hepda.config.models import (
     ReweightConfig,
     TrainingConfig,
 )
-from hepda.config.speech import SpeechConfig, SpeechModelConfig
+from hepda.config.speech.enhancement import EnhancementConfig
+from hepda.config.speech.recognition import SpeechConfig, SpeechModelConfig
 
 __all__ = [
     "AnalysisConfig",
@@ -30,6 +31,7 @@ __all__ = [
     "BdtConfig",
     "BiasConfig",
     "DomainConfig",
+    "EnhancementConfig",
     "EvaluationConfig",
     "EventFusionConfig",
     "ModelConfig",

@@ -20,6 +20,8 @@ REGIONS = ("fit", "regions")
 """A section of such names within another one."""
 SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
 """Sections of speech that name a folder: the key of the folder, and its value for a published data set."""
+PAIRS, VOICEBANK = ("clean", "noisy", "test_clean", "test_noisy"), "voicebank"
+"""The keys of `pairs` that name folders, and their value for the published data set."""
 
 
 def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
@@ -124,6 +126,10 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         section = data.get(key)
         if isinstance(section, dict) and section.get(name) not in (None, published):
             data[key] = section | {name: absolute(section[name], f"{key}.{name}")}
+    pairs = data.get("pairs")
+    if isinstance(pairs, dict):
+        given = (key for key in PAIRS if pairs.get(key, VOICEBANK) != VOICEBANK)
+        data["pairs"] = pairs | {key: absolute(pairs[key], f"pairs.{key}") for key in given}
     if "files" in data:  # of tables
         data |= _with_files({"files": data["files"]}, partial(absolute, where="files"))
     samples = data.get("samples")

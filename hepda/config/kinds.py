@@ -7,14 +7,16 @@ from typing import Any
 
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.images import ImagesConfig
-from hepda.config.speech import SpeechConfig
+from hepda.config.speech.enhancement import EnhancementConfig
+from hepda.config.speech.recognition import SpeechConfig
 from hepda.config.tabular import TabularConfig
 from hepda.errors import ConfigError, nearest
 
-AnyConfig = AnalysisConfig | ImagesConfig | SpeechConfig | TabularConfig
+AnyConfig = AnalysisConfig | EnhancementConfig | ImagesConfig | SpeechConfig | TabularConfig
 """The type of an analysis file of any kind."""
 
 KINDS: dict[str, type[AnyConfig]] = {
+    "enhancement": EnhancementConfig,
     "events": AnalysisConfig,
     "images": ImagesConfig,
     "speech": SpeechConfig,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hepda.adversarial import distributed
 from hepda.adversarial.games.losses import RowLosses
+from hepda.adversarial.networks.schedules import Schedule, constant
 from hepda.adversarial.training.combining import (
     ADAPTIVE,
     Gradients,
@@ -51,6 +52,7 @@ class Rules:
             of the losses, or `adaptive`, for the losses of real and of generated rows (training/combining.py).
         average: decay of the moving average of its weights, which it has at the end; 0: none.
         clip: largest norm of its gradient; 0: no limit.
+        schedule: factor on the learning rates of its optimizer, of the fraction of the run that is done.
 
     """
 
@@ -59,6 +61,7 @@ class Rules:
     combine: str = "sum"
     average: float = 0.0
     clip: float = 0.0
+    schedule: Schedule = constant
 
     def __post_init__(self) -> None:
         if self.combine != ADAPTIVE:
@@ -119,6 +122,7 @@ class Game(Problem):
             raise ConfigError("a game runs in one process; start it without torchrun")
         self.rules, self.turns, self.seed = dict(rules), turns, seed
         self.random = torch.Generator(device)
+        self.rates = {name: [g["lr"] for g in player.optimizer.param_groups] for name, player in self.players.items()}
         self.averages = {
             name: MovingAverage(list(self.players[name].module.parameters()), rule.average)
             for name, rule in self.rules.items()
@@ -169,6 +173,9 @@ class Game(Problem):
             recorded["gradient"] = inner(gradients, gradients).sqrt()
         if rules.clip:
             torch.nn.utils.clip_grad_norm_(parameters, rules.clip)
+        factor = rules.schedule(update / (self.epochs * self.turns * player.steps))
+        for group, rate in zip(player.optimizer.param_groups, self.rates[player.name], strict=True):
+            group["lr"] = rate * factor
         player.optimizer.step()
         if player.name in self.averages:
             self.averages[player.name].update()
@@ -238,7 +245,8 @@ class Game(Problem):
             player.name: [
                 player.steps,
                 {key: list(value.shape) for key, value in player.module.state_dict().items()},
-                [self.rules[player.name].combine, self.rules[player.name].average, self.rules[player.name].clip],
+                [getattr(self.rules[player.name], key) for key in ("combine", "average", "clip")],
+                [self.rules[player.name].schedule.__name__, self.rates[player.name]],
                 dict(self.rules[player.name].weights),
             ]
             for player in self.players.values()

@@ -16,13 +16,14 @@ from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.recognition.hmm import Lexicon
 from hepda.speech.recognition.senones import Aligner, Alignment, Mixtures, train_aligner
 from hepda.speech.sounds.audio import Tape
-from hepda.speech.sounds.corpora import Corpus, fsdd_folder, made_digits, read_fsdd
+from hepda.speech.sounds.corpora import Corpus, fsdd_folder, made_digits, read_fsdd, read_recordings
 from hepda.speech.sounds.features import FilterBank, Frames, cepstra, normalised, with_deltas
 from hepda.speech.sounds.mixing import NoiseBank
 from hepda.speech.sounds.noises import NoiseTypes, load_noises, load_rooms, recorded
 
 if TYPE_CHECKING:
     from hepda.config import SpeechConfig
+    from hepda.config.speech.sounds import NoiseConfig, RoomsConfig, SpokenConfig
 
 _MADE = 12  # recordings of each word by each speaker of synthetic digits
 _CEPSTRA = 13  # number of cepstra that the aligner uses
@@ -62,44 +63,58 @@ def load(config: SpeechConfig) -> Material:
         HepdaError: a file is missing or cannot be used, or a name does not exist.
 
     """
-    corpus = load_corpus(config)
-    files: dict[str, tuple[Path, ...]] = {}
-    if config.noise.recordings is not None:
-        files = recorded(_folder(config.noise.recordings, "ambient", "ambient"))
+    corpus = load_corpus(config.speech, config.seed)
     training = torch.nonzero(corpus.index >= config.split.test).flatten()
     if config.split.by == "recording" and not 0 < len(training) < len(corpus):
         raise DataError(
             f"split.test: the first {config.split.test} recordings of each word and speaker are tested on, which "
             f"leaves {len(training)} of {len(corpus)} to train on"
         )
-    voices = [corpus.tape.utterance(number) for number in training.tolist()]
-    noises = load_noises(files, config.noise.synthetic, config.speech.rate, voices, config.seed)
-    unseen = _numbers("noise.unseen", config.noise.unseen, noises.names)
-    seen = tuple(number for number in range(len(noises.names)) if number not in unseen)
-    if not seen:
-        raise ConfigError("noise.unseen: names every noise there is; one at least must be left to train with")
-    rooms = _load_rooms(config)
-    unseen_rooms = () if config.rooms is None else _numbers("rooms.unseen", config.rooms.unseen, tuple(rooms))
-    seen_rooms = tuple(number for number in range(len(rooms)) if number not in unseen_rooms)
-    return Material(corpus, noises, seen, unseen, rooms, seen_rooms, unseen_rooms)
+    return material_of(corpus, training, config.noise, config.rooms, config.seed)
 
 
-def load_corpus(config: SpeechConfig) -> Corpus:
-    """Read or make the utterances that the analysis file names."""
-    speech = config.speech
+def load_corpus(speech: SpokenConfig, seed: int) -> Corpus:
+    """Read or make the utterances that the analysis file names; `seed` is that of synthetic ones."""
     if speech.data == "fsdd":
         return read_fsdd(fsdd_folder(download.path_of("fsdd")[0]), speech.rate, speech.recordings)
     if speech.data == "folder":
         return read_fsdd(Path(str(speech.folder)), speech.rate, speech.recordings)
-    return made_digits(speech.data, speech.rate, speech.recordings or _MADE, config.seed)
+    if speech.data == "recordings":
+        return read_recordings(Path(str(speech.folder)), speech.rate, speech.recordings)
+    return made_digits(speech.data, speech.rate, speech.recordings or _MADE, seed)
 
 
-def _load_rooms(config: SpeechConfig) -> dict[str, Tensor]:
-    if config.rooms is None:
+def material_of(corpus: Corpus, training: Tensor, noise: NoiseConfig, rooms: RoomsConfig | None, seed: int) -> Material:
+    """Return the utterances with the noises and rooms that the analysis file names.
+
+    Args:
+        corpus: the utterances.
+        training: numbers of those that may be trained on, int64 [k]; babble is made of them.
+        noise: which noises there are.
+        rooms: which rooms there are; None: none.
+        seed: of synthetic noises and rooms.
+
+    """
+    files: dict[str, tuple[Path, ...]] = {}
+    if noise.recordings is not None:
+        files = recorded(_folder(noise.recordings, "ambient", "ambient"))
+    voices = [corpus.tape.utterance(number) for number in training.tolist()]
+    noises = load_noises(files, noise.synthetic, corpus.tape.rate, voices, seed)
+    unseen = _numbers("noise.unseen", noise.unseen, noises.names)
+    seen = tuple(number for number in range(len(noises.names)) if number not in unseen)
+    if not seen:
+        raise ConfigError("noise.unseen: names every noise there is; one at least must be left to train with")
+    responses = _load_rooms(rooms, corpus.tape.rate, seed)
+    unseen_rooms = () if rooms is None else _numbers("rooms.unseen", rooms.unseen, tuple(responses))
+    seen_rooms = tuple(number for number in range(len(responses)) if number not in unseen_rooms)
+    return Material(corpus, noises, seen, unseen, responses, seen_rooms, unseen_rooms)
+
+
+def _load_rooms(rooms: RoomsConfig | None, rate: int, seed: int) -> dict[str, Tensor]:
+    if rooms is None:
         return {}
-    recordings = config.rooms.recordings
-    folder = None if recordings is None else _folder(recordings, "measured", "rooms")
-    return load_rooms(folder, config.rooms.synthetic, config.speech.rate, config.seed)
+    folder = None if rooms.recordings is None else _folder(rooms.recordings, "measured", "rooms")
+    return load_rooms(folder, rooms.synthetic, rate, seed)
 
 
 def _folder(recordings: str, published: str, data_set: str) -> Path:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import ConfigError, DataError, nearest
+from hepda.errors import ConfigError, DataError, MissingExtraError, nearest
 from hepda.speech.quality import signals, spectral
 from hepda.speech.quality.signals import Samples
 
@@ -83,23 +84,27 @@ class Metric:
     Attributes:
         better: "higher" or "lower".
         unit: its unit, or an empty text.
+        package: the package that computes it; empty if hepda does.
 
     """
 
     better: Literal["higher", "lower"]
     unit: str
     _of: Callable[[_Pair], float]
+    package: str = ""
 
 
 METRICS: Mapping[str, Metric] = {
-    "pesq": Metric("higher", "", lambda pair: pair.pesq),
-    "stoi": Metric("higher", "", lambda pair: signals.stoi(pair.clean, pair.estimate, pair.rate)),
-    "estoi": Metric("higher", "", lambda pair: signals.stoi(pair.clean, pair.estimate, pair.rate, extended=True)),
+    "pesq": Metric("higher", "", lambda pair: pair.pesq, "pesq"),
+    "stoi": Metric("higher", "", lambda pair: signals.stoi(pair.clean, pair.estimate, pair.rate), "pystoi"),
+    "estoi": Metric(
+        "higher", "", lambda pair: signals.stoi(pair.clean, pair.estimate, pair.rate, extended=True), "pystoi"
+    ),
     "si_sdr": Metric("higher", "dB", lambda pair: signals.si_sdr(pair.clean, pair.estimate)),
     "segmental_snr": Metric("higher", "dB", lambda pair: pair.segmental_snr),
-    "csig": Metric("higher", "", lambda pair: pair.ratings.csig),
-    "cbak": Metric("higher", "", lambda pair: pair.ratings.cbak),
-    "covl": Metric("higher", "", lambda pair: pair.ratings.covl),
+    "csig": Metric("higher", "", lambda pair: pair.ratings.csig, "pesq"),
+    "cbak": Metric("higher", "", lambda pair: pair.ratings.cbak, "pesq"),
+    "covl": Metric("higher", "", lambda pair: pair.ratings.covl, "pesq"),
     "llr": Metric("lower", "", lambda pair: spectral.log_likelihood_ratio(pair.clean, pair.estimate, pair.rate)),
     "wss": Metric("lower", "dB^2", lambda pair: pair.wss),
     "mel_cepstral_distance": Metric(
@@ -121,6 +126,13 @@ class Quality:
 
     values: Mapping[str, float | None]
     reasons: Mapping[str, str]
+
+
+def check_packages(metrics: Iterable[str], where: str) -> None:
+    """Raise MissingExtraError if a metric needs a package that is not installed; `where` is the key that names it."""
+    for package in dict.fromkeys(METRICS[name].package for name in metrics):
+        if package and find_spec(package) is None:
+            raise MissingExtraError(package, "quality", where)
 
 
 def quality_of(clean: Samples, estimate: Samples, rate: int, metrics: Sequence[str] = tuple(METRICS)) -> Quality:

@@ -114,7 +114,7 @@ def pesq(clean: Samples, estimate: Samples, rate: int) -> float:
     try:
         import pesq as package
     except ImportError as error:
-        raise MissingExtraError("pesq", "speech") from error
+        raise MissingExtraError("pesq", "quality") from error
     if rate not in (8000, 16000):
         raise ConfigError(f"PESQ is defined at 8000 Hz (narrow band) and 16000 Hz (wide band), not {rate}; resample")
     speech, heard = sounding(clean, estimate)
@@ -162,7 +162,7 @@ def stoi(clean: Samples, estimate: Samples, rate: int, *, extended: bool = False
     try:
         import pystoi
     except ImportError as error:
-        raise MissingExtraError("pystoi", "speech") from error
+        raise MissingExtraError("pystoi", "quality") from error
     speech, heard = sounding(clean, estimate)
     short = f"STOI: fewer than {_STOI_FRAMES} frames of speech"
     if len(speech) * _STOI_RATE / allowed_rate(rate) <= _STOI_FRAME + (_STOI_FRAMES - 1) * _STOI_HOP:

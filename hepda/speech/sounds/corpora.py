@@ -122,6 +122,41 @@ def read_fsdd(folder: Path, rate: int, recordings: int | None = None) -> Corpus:
     return corpus_of(spoken, rate, str(folder))
 
 
+def read_recordings(folder: Path, rate: int, recordings: int | None = None) -> Corpus:
+    """Read any recordings of a folder, whose words are not known.
+
+    The speaker is the name of the folder in it that has the recording, or else the part of the file's name before the
+    first underscore (`p226_001.wav` of the Voice Bank corpus).
+
+    Args:
+        folder: the folder.
+        rate: rate of the samples in Hz.
+        recordings: largest number for each speaker, the first by name; None: all.
+
+    Raises:
+        SourceError: there is no recording.
+
+    """
+    samples: list[Tensor] = []
+    speakers, indices, names = [], [], []
+    count: dict[str, int] = {}
+    for path in sound_files(folder):
+        inside = path.relative_to(folder)
+        speaker = inside.parts[0] if len(inside.parts) > 1 else path.stem.partition("_")[0]
+        index = count.get(speaker, 0)
+        if recordings is not None and index >= recordings:
+            continue
+        count[speaker] = index + 1
+        samples.append(read_audio(path, rate))
+        speakers.append(speaker)
+        indices.append(index)
+        names.append(inside.with_suffix("").as_posix())
+    known = tuple(dict.fromkeys(speakers))
+    number = torch.tensor([known.index(speaker) for speaker in speakers])
+    words: tuple[tuple[int, ...], ...] = ((),) * len(names)
+    return Corpus(on_tape(samples, rate), words, number, torch.tensor(indices), tuple(names), (), known, str(folder))
+
+
 def fsdd_folder(path: Path) -> Path:
     """Return the folder of the recordings of the published data set.
 

@@ -16,7 +16,7 @@ from hepda.speech.training.encoders import Convolutional, FeedForward, Recurrent
 
 if TYPE_CHECKING:
     from hepda.config import SpeechModelConfig
-    from hepda.config.speech import SpeechDomainConfig
+    from hepda.config.speech.recognition import SpeechDomainConfig
     from hepda.speech.dataset.material import Material
     from hepda.speech.recognition.senones import Aligner
     from hepda.speech.training.jobs import SpeechJob

@@ -12,8 +12,8 @@ from hepda.speech.quality.recordings import METRICS, Quality, means, quality_of,
 from hepda.speech.sounds.audio import read_audio
 from tests.speech.quality.signals import noisy, voice
 
-pytest.importorskip("pesq", reason="the extra `speech` is not installed")
-pytest.importorskip("pystoi", reason="the extra `speech` is not installed")
+pytest.importorskip("pesq", reason="the extra `quality` is not installed")
+pytest.importorskip("pystoi", reason="the extra `quality` is not installed")
 
 DATA = Path(os.environ.get("HEPDA_DATA", "/nowhere")) / "speech"
 

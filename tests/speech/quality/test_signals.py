@@ -10,8 +10,8 @@ from hepda.errors import ConfigError, DataError, MissingExtraError
 from hepda.speech.quality.signals import paired, pesq, raw_pesq, si_sdr, stoi
 from tests.speech.quality.signals import noisy, voice
 
-pytest.importorskip("pesq", reason="the extra `speech` is not installed")
-pytest.importorskip("pystoi", reason="the extra `speech` is not installed")
+pytest.importorskip("pesq", reason="the extra `quality` is not installed")
+pytest.importorskip("pystoi", reason="the extra `quality` is not installed")
 
 
 def orthogonal(clean: np.ndarray) -> np.ndarray:
@@ -146,5 +146,5 @@ def test_arrays_that_are_no_pair_of_recordings_are_refused():
 @pytest.mark.parametrize(("package", "call"), [("pesq", pesq), ("pystoi", stoi)])
 def test_a_missing_package_names_the_extra(monkeypatch, package, call):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=rf"{package} is not installed.*hepda\[speech\]"):
+    with pytest.raises(MissingExtraError, match=rf"{package} is not installed.*hepda\[quality\]"):
         call(np.ones(10), np.ones(10), 8000)

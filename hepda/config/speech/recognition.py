@@ -1,4 +1,4 @@
-"""The analysis file of speech (`kind: speech`) as frozen types, with the checks that cross its sections."""
+"""The analysis file of speech recognition (`kind: speech`) as frozen types, with the checks that cross its sections."""
 
 from __future__ import annotations
 
@@ -12,26 +12,10 @@ from hepda.config.events.model_checks import check_method, too_large
 from hepda.config.models import AdversaryConfig, MeanFusionConfig, Scorer, TrainingConfig, kind_of_model
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
+from hepda.config.speech.sounds import Decibels, Factor, NoiseConfig, RoomsConfig, SpokenConfig, sound_problems
 
-Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
 Part = Literal["clean", "noisy", "target"]
-Factor = Annotated[float, Field(ge=0.25, le=4.0)]
-Seconds = Annotated[float, Field(gt=0.0, le=30.0)]
 Repeats = Annotated[int, Field(ge=1, le=10_000)]
-
-
-class SpokenConfig(Section):
-    """The utterances."""
-
-    data: Literal["fsdd", "folder", "synthetic", "flite", "espeak", "tones"] = "fsdd"
-    """The Free Spoken Digit Dataset; a folder of files named as in it; or synthetic digits: by flite, by espeak-ng, by
-    both if they are installed (`synthetic`; tones if neither is), or as tones, which need no program."""
-    folder: str | None = None
-    """For `data: folder`: the folder, relative to the analysis file."""
-    rate: Annotated[int, Field(ge=4000, le=48000)] = 8000
-    """Rate to which all recordings are resampled, in Hz."""
-    recordings: Count | None = None
-    """The largest number of recordings of each word by each speaker; null: all (of synthetic digits: 12)."""
 
 
 class SpokenSplitConfig(Section):
@@ -47,35 +31,6 @@ class SpokenSplitConfig(Section):
     unlabelled: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the training recordings that are used only in noise and without their words: the target of an
     adaptation. With 0 the target is all of them."""
-
-
-class NoiseConfig(Section):
-    """Noise that is mixed with the speech."""
-
-    recordings: str | None = None
-    """A folder of recordings (relative to the analysis file), each file or each folder in it a type; `ambient`: the 22
-    recordings of the data set of this name, in a folder of HEPDA_DATA. null: none."""
-    synthetic: Annotated[tuple[Literal["white", "pink", "brown", "hum", "babble"], ...], Field(strict=False)] = ()
-    """Types that need no file."""
-    unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Types that no training uses; the others are seen."""
-    snr: tuple[Decibels, Decibels] = Field(default=(0.0, 20.0), strict=False)
-    """Ratios in training are uniformly distributed between these, in dB."""
-    clean: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Share of noisy training utterances without noise."""
-
-
-class RoomsConfig(Section):
-    """Room responses that utterances are convolved with."""
-
-    recordings: str | None = None
-    """A folder of responses, relative to the analysis file, or `measured`: those of the data set `rooms`."""
-    synthetic: Annotated[tuple[Seconds, ...], Field(strict=False)] = ()
-    """Rooms of these reverberation times, in s."""
-    unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Rooms that no training uses."""
-    share: Fraction = 0.8
-    """Share of the noisy training utterances that are in a room; each is in one of the seen rooms."""
 
 
 class ContextConfig(Section):
@@ -325,12 +280,9 @@ class SpeechConfig(BaseConfig):
 
 
 def _data(config: SpeechConfig) -> Iterator[str]:
-    if (config.speech.data == "folder") != (config.speech.folder is not None):
-        yield "speech.folder: is given for `data: folder`, and only there."
-    if config.noise.recordings is None and not config.noise.synthetic:
-        yield "noise: names no noise; give `recordings`, or `synthetic: [white, pink, brown, hum, babble]`."
-    if config.noise.snr[0] > config.noise.snr[1]:
-        yield f"noise.snr: from {config.noise.snr[0]:g} to {config.noise.snr[1]:g} dB; the lower ratio comes first."
+    yield from sound_problems(config.speech, config.noise)
+    if config.speech.data == "recordings":
+        yield "speech.data: the words of `recordings` are not known, and recognition needs them; take `folder`."
     if config.rooms is not None and config.rooms.recordings is None and not config.rooms.synthetic:
         yield "rooms: names no room; give `recordings`, or reverberation times as `synthetic`."
     context = config.frames.context

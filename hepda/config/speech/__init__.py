@@ -1,0 +1,1 @@
+"""The analysis files of speech: recognition, and enhancement."""

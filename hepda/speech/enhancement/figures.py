@@ -1,0 +1,116 @@
+"""The figures of enhancement. A new figure is a function, in any module, and a line of FIGURES."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepda.plotting import enhancement as plots
+from hepda.plotting import speech as speech_plots
+from hepda.plotting import training as training_plots
+from hepda.plotting.base.plot import Plot
+from hepda.report.drawing import Drawing
+from hepda.report.registry import drawings_of
+from hepda.results.enhancement import EnhancementMetrics
+from hepda.speech.enhancement.mixtures import Sounds
+from hepda.speech.enhancement.models import enhancer_of, read_network
+from hepda.speech.enhancement.numbers import ALL
+from hepda.speech.enhancement.tables import NAMES
+from hepda.speech.sounds.audio import on_tape
+from hepda.speech.sounds.features import FilterBank
+
+if TYPE_CHECKING:
+    from hepda.config import EnhancementConfig
+
+FIGURES = {
+    "quality": "hepda.speech.enhancement.figures:quality",
+    "spectrograms": "hepda.speech.enhancement.figures:spectrograms",
+    "trainings": "hepda.speech.enhancement.figures:trainings",
+}
+"""Groups of figures, `module:function`, in the order of the report; a function yields drawings of EnhancementData."""
+SHOWN = 4  # models of a row of spectrograms
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancementData:
+    """The data of the figures."""
+
+    config: EnhancementConfig
+    sounds: Sounds
+    metrics: EnhancementMetrics
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
+    run: Path
+
+    def title(self, model: str) -> str:
+        """Return the name of a model in figures."""
+        return self.config.models[model].title or model
+
+
+def drawings(data: EnhancementData) -> list[Drawing]:
+    """Return all figures of a run."""
+    return drawings_of(FIGURES, data)
+
+
+def quality(data: EnhancementData) -> Iterator[Drawing]:
+    """Yield every metric against the ratio of speech to noise, if there are several ratios."""
+    conditions = [key for key in data.metrics.conditions if key != ALL]
+    if len(conditions) < 2:
+        return
+    panels: dict[str, dict[str, speech_plots.ErrorCurve]] = {}
+    for metric in data.metrics.metrics:
+        for name, model in data.metrics.models.items():
+            entries = [(float(key.removesuffix(" dB")), model.quality[metric][key]) for key in conditions]
+            known = sorted(((x, e) for x, e in entries if e.value is not None), key=lambda point: point[0])
+            if known:
+                value, low, high = (
+                    np.array([e.value if getattr(e, side) is None else getattr(e, side) for _, e in known], float)
+                    for side in ("value", "low", "high")
+                )
+                curve = speech_plots.ErrorCurve(np.array([x for x, _ in known]), value, low, high)
+                panels.setdefault(NAMES[metric], {})[data.title(name)] = curve
+    yield Drawing(
+        "summary", "quality", "Quality against the ratio of speech to noise",
+        "Strings of speakers, and noises, that no training has. Bars: 95 % intervals of the mean over the strings.",
+        lambda: Plot.of(plots.quality_figure, panels),
+        first=True,
+    )  # fmt: skip
+
+
+def spectrograms(data: EnhancementData) -> Iterator[Drawing]:
+    """Yield the first test string at the lowest ratio: noisy, as models make it, and clean."""
+    test = data.sounds.test
+    row = int(np.argmin(test.snr.numpy()))
+    clean, noisy = test.clean.utterance(row), test.noisy.utterance(row)
+    bank = FilterBank(data.config.rate, window=data.config.spectra.window, hop=0.5 * data.config.spectra.window)
+    made = {f"noisy, {float(test.snr[row]):.3g} dB": noisy}
+    for model in [name for name in data.config.models if data.config.models[name].kind != "noisy"][:SHOWN]:
+        enhance = enhancer_of(data.config, model, read_network(data.config, data.run, model, 0))
+        made[data.title(model)] = enhance(noisy, clean)
+    made["clean"] = clean
+    panels = {title: bank.of_tape(on_tape([sound], data.config.rate)).values.numpy() for title, sound in made.items()}
+    speaker = data.sounds.speakers[int(test.speaker[row])]
+    yield Drawing(
+        "inputs", "spectrograms", "A test string, noisy, enhanced and clean",
+        f"Speaker {speaker}. Log energies of mel bands.",
+        lambda: Plot.of(speech_plots.spectrogram_figure, panels, hop=bank.hop),
+        first=True,
+    )  # fmt: skip
+
+
+def trainings(data: EnhancementData) -> Iterator[Drawing]:
+    """Yield the history of each network."""
+    for model, columns in data.histories.items():
+        panels, levels = training_plots.history_panels(
+            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
+        )
+        yield Drawing(
+            "training", f"history_{model}", f"Training of {data.title(model)}",
+            "One line per training. The losses of `judge` are those of the network that predicts quality.",
+            lambda panels=panels, levels=levels, model=model: Plot.of(  # type: ignore[misc]
+                training_plots.training_figure, panels, model=data.title(model), levels=levels, best_epochs=()
+            ),
+        )  # fmt: skip

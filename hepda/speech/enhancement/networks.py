@@ -1,0 +1,177 @@
+"""The networks of enhancement: masks of spectra, and a network that predicts a measure of quality."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
+from hepda.errors import SourceError
+from hepda.speech.enhancement.spectra import Spectra, magnitude
+
+FORMAT = "hepda.enhancement/1"
+DILATIONS = (1, 2, 4, 8, 16, 32)
+"""Of the convolutions of a mask network, in this order, again and again."""
+_LOUDEST = 1.0 / 32768.0  # the smallest level (rms) that is brought to 1: digital silence stays silence
+
+
+class FrameNorm(nn.Module):
+    """Normalisation of each frame: channels are divided by their root mean square (Zhang and Sennrich 2019), times a
+    learned scale; frames do not depend on each other.
+
+    Args:
+        channels: number of channels.
+
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalise frames [b, channels, frames]."""
+        return frames * torch.rsqrt(frames.square().mean(dim=1, keepdim=True) + 1e-6) * self.scale
+
+
+class DilatedBlock(nn.Module):
+    """A dilated convolution over frames that is added to its input: normalisation, PReLU, convolution of width 3.
+
+    Args:
+        channels: number of channels.
+        dilation: frames between those that are read.
+        causal: whether no later frame is read.
+
+    """
+
+    def __init__(self, channels: int, dilation: int, causal: bool) -> None:
+        super().__init__()
+        self.norm, self.activation = FrameNorm(channels), nn.PReLU(channels)
+        self.convolution = nn.Conv1d(channels, channels, 3, dilation=dilation)
+        self.padding = (2 * dilation, 0) if causal else (dilation, dilation)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return frames [b, channels, frames] with what the block adds."""
+        hidden = functional.pad(self.activation(self.norm(frames)), self.padding)
+        added: Tensor = self.convolution(hidden)
+        return frames + added
+
+
+class MaskNetwork(nn.Module):
+    """From noisy to clean speech: a mask of compressed magnitudes and a complex correction of the spectrum.
+
+    The sound is scaled to a mean square of 1 first, and its estimate scaled back, so that levels do not matter. Dilated
+    convolutions over time (as in Conv-TasNet, Luo and Mesgarani 2019, without separable filters) read the compressed
+    magnitude and the real and imaginary part of each frame; two linear layers return a mask m in (0, 2) and a
+    correction c, and the estimate is `m S + c` with the compressed noisy spectrum S.
+
+    Args:
+        spectra: the transform.
+        width: channels of each convolution.
+        blocks: number of convolutions; their dilations are 1, 2, 4, 8, 16, 32, 1, 2, ...
+        causal: whether a frame is enhanced without those after it.
+
+    """
+
+    def __init__(self, spectra: Spectra, width: int, blocks: int, causal: bool) -> None:
+        super().__init__()
+        self.spectra = spectra
+        self.shape = {"width": width, "blocks": blocks, "causal": causal}
+        dilations = [DILATIONS[number % len(DILATIONS)] for number in range(blocks)]
+        self.before, self.after = 2 * sum(dilations), 0
+        if not causal:
+            self.before = self.after = sum(dilations)
+        self.entrance = nn.Conv1d(3 * spectra.bins, width, 1)
+        self.blocks = nn.Sequential(*(DilatedBlock(width, dilation, causal) for dilation in dilations))
+        self.exit = nn.Sequential(FrameNorm(width), nn.PReLU(width))
+        self.mask = nn.Conv1d(width, spectra.bins, 1)
+        self.correction = nn.Conv1d(width, 2 * spectra.bins, 1)
+        nn.init.zeros_(self.correction.weight)  # the first estimate is nearly the noisy speech: m is near 1, c = 0
+        for layer in (self.correction, self.mask):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        """Return the estimate of the compressed clean spectra [b, frames, bins] of noisy sounds [b, n].
+
+        They are those of sounds that `level` has scaled.
+        """
+        return self.estimated(self.spectra.compressed(self.spectra.of(noisy)))
+
+    def estimated(self, spectrum: Tensor) -> Tensor:
+        """Return the estimate for compressed spectra [b, frames, bins]; a frame is read with `before` frames before it
+        and `after` frames after it.
+        """
+        inputs = torch.cat([magnitude(spectrum), spectrum.real, spectrum.imag], dim=2).transpose(1, 2)
+        hidden = self.exit(self.blocks(self.entrance(inputs)))
+        mask = 2.0 * torch.sigmoid(self.mask(hidden)).transpose(1, 2)
+        real, imaginary = self.correction(hidden).transpose(1, 2).chunk(2, dim=2)
+        return mask * spectrum + torch.complex(real, imaginary)
+
+    def enhanced(self, noisy: Tensor) -> Tensor:
+        """Return the enhanced sounds [b, n] of noisy sounds [b, n]."""
+        scale = level(noisy)
+        estimate = self(noisy / scale)
+        return scale * self.spectra.samples(self.spectra.expanded(estimate), noisy.shape[-1])
+
+    def save(self, path: Path) -> None:
+        """Write weights and shape to a safetensors file."""
+        description = {"format": FORMAT, "spectra": self.spectra.to_json(), "shape": self.shape}
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        write_tensors(path, tensors, {"network": json.dumps(description)})
+
+    @classmethod
+    def load(cls, path: Path) -> MaskNetwork:
+        """Read a file of `save`; the network evaluates then.
+
+        Raises:
+            SourceError: it is missing, or another file.
+
+        """
+        tensors, metadata = read_tensors(path)
+        if "network" not in metadata:
+            raise SourceError(f"{path}: a safetensors file, but not a network of enhancement that hepda saved")
+        description: dict[str, Any] = read_description(path, metadata, "network")
+        with reading_saved(path):
+            network = cls(Spectra(**description["spectra"]), **description["shape"])
+            network.load_state_dict(tensors)
+        return network.eval()
+
+
+def level(sounds: Tensor) -> Tensor:
+    """Return the root mean square [b, 1] of sounds [b, n], at least one step of 16 bits."""
+    return sounds.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(_LOUDEST)
+
+
+class QualityNetwork(nn.Module):
+    """A network that predicts the quality of speech from its spectrum and that of the clean speech (MetricGAN).
+
+    Four strided convolutions read the two compressed magnitudes; their mean and largest values over time and frequency
+    give one number, which a sigmoid brings to 0 to 1.
+
+    Args:
+        width: channels of the first convolution.
+
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        channels = (2, width, 2 * width, 4 * width, 4 * width)
+        layers: list[nn.Module] = []
+        for inside, outside in pairwise(channels):
+            layers.append(nn.Conv2d(inside, outside, (5, 5), stride=2, padding=2))
+            layers += [nn.InstanceNorm2d(outside, affine=True), nn.PReLU(outside)]
+        self.convolutions = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Linear(8 * width, 4 * width), nn.PReLU(), nn.Linear(4 * width, 1), nn.Sigmoid())
+
+    def forward(self, clean: Tensor, estimate: Tensor) -> Tensor:
+        """Return the predicted quality [b] of magnitudes `estimate` [b, frames, bins], compared with `clean`."""
+        planes = self.convolutions(torch.stack([clean, estimate], dim=1))
+        pooled = torch.cat([planes.mean(dim=(2, 3)), planes.amax(dim=(2, 3))], dim=1)
+        quality: Tensor = self.head(pooled)
+        return quality.flatten()
