@@ -40,7 +40,7 @@ class TrainingConfig(Section):
     """Passes over the source rows at most; `patience` may end it before."""
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 1024
     """Source rows of a step (of all processes together)."""
-    optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "nadam", "sgd", "rmsprop"] = "adamw"
     """The algorithm that changes the weights of the network at each step."""
     learning_rate: Positive = 1.0e-3
     """Learning rate at the maximum of the schedule."""
@@ -48,7 +48,7 @@ class TrainingConfig(Section):
     """Decay of the weights towards zero at each step."""
     momentum: Fraction | None = None
     """Momentum of the optimizer (Adam's first beta); null: 0.9. A small one prevents that encoder and domain head
-    oscillate."""
+    oscillate. `rmsprop` has none."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
     """Course of the learning rate over the run."""
     patience: Count | None = 8

@@ -63,6 +63,11 @@ _LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 _SVHN = "http://ufldl.stanford.edu/housenumbers/"  # its files have a SHA-256 below
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 _FSDD = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+_VOICEBANK = (
+    "https://datashare.ed.ac.uk/bitstream/handle/10283/2791/",
+    "https://datashare.is.ed.ac.uk/bitstream/handle/10283/2791/",
+)
+_VOICEBANK_FOLDERS = ("clean_trainset_28spk_wav", "noisy_trainset_28spk_wav", "clean_testset_wav", "noisy_testset_wav")
 _BSDS = "www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
 
 
@@ -196,6 +201,22 @@ SETS: dict[str, Published] = {
             contents=Contents(
                 "45a9b976ba3397a2fd5c70a9f2e43c34f442a3a6be47392ecfc41174b678f37e", ".wav", ("recordings",)
             ),
+        ),
+        Published(
+            "voicebank",
+            "Voice Bank + DEMAND: 11,572 sentences of 28 speakers with and without noise, 824 of two others, 48 kHz",
+            "https://doi.org/10.7488/ds/2117",
+            "CC BY 4.0",
+            (
+                tuple(f"voicebank/{folder}" for folder in _VOICEBANK_FOLDERS),
+                _VOICEBANK_FOLDERS,
+                tuple(f"{folder}.zip" for folder in _VOICEBANK_FOLDERS),
+            ),
+            tuple(
+                File(f"{folder}.zip", tuple(f"{address}{folder}.zip" for address in _VOICEBANK), "")
+                for folder in _VOICEBANK_FOLDERS
+            ),
+            by_hand=f"the folders {', '.join(_VOICEBANK_FOLDERS)} of .wav files, or their archives",
         ),
         Published(
             "ambient",

@@ -33,11 +33,16 @@ def _sgd(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool
     return optimizer
 
 
+def _rmsprop(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(groups, lr=rate)  # without momentum, as it was published and is used in games
+
+
 OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "adam": _adam,
     "nadam": _nadam,
     "sgd": _sgd,
+    "rmsprop": _rmsprop,
 }
 
 

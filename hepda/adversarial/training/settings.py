@@ -36,7 +36,7 @@ class TrainSettings:
         learning_rate: of the encoder and the heads that are not reversed.
         rate_schedule: `constant`, `one-cycle`, `cosine` or `ganin`.
         adversary_rate: factor on the learning rate of reversed heads and of terms with parameters.
-        optimizer: `adamw`, `adam`, `nadam` or `sgd` (momentum 0.9).
+        optimizer: `adamw`, `adam`, `nadam`, `sgd` (momentum 0.9) or `rmsprop` (without momentum).
         weight_decay: on weight matrices, not on biases.
         momentum: beta_1 of the Adams, momentum of sgd; None: 0.9.
         average: decay of the moving average of the weights (0.99, for example); 0: none. With it, the network

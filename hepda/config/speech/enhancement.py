@@ -10,7 +10,7 @@ from pydantic import Field
 from hepda.config.base import BaseConfig
 from hepda.config.models import TrainingConfig
 from hepda.config.problems import given, unknown
-from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Strings
+from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Strings, Width
 from hepda.config.speech.sounds import Decibels, Factor, NoiseConfig, SpokenConfig, sound_problems
 
 Metric = Literal["pesq", "stoi", "estoi", "segmental_snr", "si_sdr", "csig", "cbak", "covl"]
@@ -178,8 +178,39 @@ class MaskNetworkConfig(Section):
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
 
+class SeganConfig(Section):
+    """SEGAN (arXiv:1703.09452): a generator of waveforms of strided and transposed convolutions, and a discriminator of
+    pairs of waveforms with least-squares losses; the defaults are those of the paper.
+    """
+
+    kind: Literal["segan"]
+    """The kind of model: SEGAN."""
+    title: str | None = None
+    """Its name in tables; null: its key."""
+    channels: Annotated[tuple[Width, ...], Field(strict=False, min_length=1, max_length=16)] = (
+        16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024,
+    )  # fmt: skip
+    """Channels of each strided convolution."""
+    width: Annotated[int, Field(ge=3, le=255)] = 31
+    """Samples that a convolution reads; odd."""
+    noise: bool = True
+    """Whether the generator gets a random code, too."""
+    adversary: bool = True
+    """Whether there is a discriminator; without, only the difference of the samples is minimised."""
+    difference: Weight = 100.0
+    """Weight of the mean absolute difference of the samples, beside the loss of the discriminator."""
+    training: EnhancementTrainingConfig = EnhancementTrainingConfig()
+    """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+    def window(self, rate: int) -> int:
+        """Return the samples of a window of the training: the multiple of 2 to the number of layers nearest to it."""
+        least = 1 << len(self.channels)
+        return max(1, round(self.training.seconds * rate / least)) * least
+
+
+TrainedModel = MaskNetworkConfig | SeganConfig
 EnhancementModel = Annotated[
-    UnprocessedConfig | WienerConfig | IdealMaskConfig | MaskNetworkConfig, Field(discriminator="kind")
+    UnprocessedConfig | WienerConfig | IdealMaskConfig | MaskNetworkConfig | SeganConfig, Field(discriminator="kind")
 ]
 
 
@@ -240,9 +271,9 @@ class EnhancementConfig(BaseConfig):
         return self.evaluation.baseline or next(iter(self.models))
 
     @property
-    def networks(self) -> dict[str, MaskNetworkConfig]:
+    def networks(self) -> dict[str, TrainedModel]:
         """Return the models that are trained, by name."""
-        return {name: model for name, model in self.models.items() if isinstance(model, MaskNetworkConfig)}
+        return {name: model for name, model in self.models.items() if isinstance(model, TrainedModel)}
 
     def problems(self) -> Iterator[str]:
         """Yield the problems that involve several sections."""
@@ -281,19 +312,31 @@ def _models(config: EnhancementConfig) -> Iterator[str]:
         path = f"models.{name}"
         for key in given(model.training, *_UNUSED):
             yield f"{path}.training.{key}: has no effect on enhancement; remove it."
-        losses = model.losses
-        if not losses.complex and not losses.magnitude and not losses.time:
-            yield f"{path}.losses: all weights are 0, so nothing is learned; give one."
-        adversary = model.adversary
-        if adversary is not None and adversary.metric == "pesq" and config.rate not in PESQ_RATES:
-            yield f"{path}.adversary.metric: PESQ is not defined at {config.rate} Hz; take stoi or si_sdr."
-        if adversary is not None and adversary.rows > model.training.batch_size:
-            yield f"{path}.adversary.rows: {adversary.rows} of {model.training.batch_size} segments; make it smaller."
-        if adversary is not None and model.training.turns % adversary.steps:
-            yield (
-                f"{path}.adversary.steps: {model.training.turns} steps of an epoch are no multiple of "
-                f"{adversary.steps}; change one of them."
-            )
+        yield from _mask(path, model, config.rate) if isinstance(model, MaskNetworkConfig) else _segan(path, model)
+
+
+def _mask(path: str, model: MaskNetworkConfig, rate: int) -> Iterator[str]:
+    losses, adversary = model.losses, model.adversary
+    if not losses.complex and not losses.magnitude and not losses.time:
+        yield f"{path}.losses: all weights are 0, so nothing is learned; give one."
+    if adversary is None:
+        return
+    if adversary.metric == "pesq" and rate not in PESQ_RATES:
+        yield f"{path}.adversary.metric: PESQ is not defined at {rate} Hz; take stoi or si_sdr."
+    if adversary.rows > model.training.batch_size:
+        yield f"{path}.adversary.rows: {adversary.rows} of {model.training.batch_size} segments; make it smaller."
+    if model.training.turns % adversary.steps:
+        yield (
+            f"{path}.adversary.steps: {model.training.turns} steps of an epoch are no multiple of {adversary.steps}; "
+            "change one of them."
+        )
+
+
+def _segan(path: str, model: SeganConfig) -> Iterator[str]:
+    if model.width % 2 == 0:
+        yield f"{path}.width: {model.width} samples have no middle; take an odd number."
+    if not model.adversary and not model.difference:
+        yield f"{path}.difference: is 0 and there is no adversary, so nothing is learned; give one of them."
 
 
 _UNUSED = ("patience", "scorer", "precision")

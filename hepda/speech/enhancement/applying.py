@@ -16,9 +16,7 @@ from hepda.errors import ConfigError, DataError, MissingExtraError, nearest, rep
 from hepda.runtime import run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.progress import Progress
-from hepda.speech.enhancement.models import enhancer_of, read_network
-from hepda.speech.enhancement.networks import MaskNetwork
-from hepda.speech.enhancement.streaming import enhanced_parts
+from hepda.speech.enhancement.models import TrainedNetwork, enhancer_of, read_network
 from hepda.speech.sounds.audio import SUFFIXES, read_audio, resample, sound_files
 
 SUMMARY = "apply.json"
@@ -96,12 +94,12 @@ def enhance_files(
 
 
 def _enhanced(
-    config: EnhancementConfig, model: str, network: MaskNetwork | None, noisy: torch.Tensor
+    config: EnhancementConfig, model: str, network: TrainedNetwork | None, noisy: torch.Tensor
 ) -> NDArray[np.float32]:
     """Return the enhanced samples [n]: part by part by a network, at once by a filter."""
     if network is None:
         return enhancer_of(config, model, None)(noisy, noisy).numpy()
-    sound: NDArray[np.float32] = torch.cat(list(enhanced_parts(network, noisy))).numpy()
+    sound: NDArray[np.float32] = torch.cat(list(network.parts(noisy))).numpy()
     return sound
 
 

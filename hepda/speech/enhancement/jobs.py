@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from hepda.adversarial import History, devices
 from hepda.adversarial.training.problem import train
 from hepda.config import EnhancementConfig
-from hepda.config.speech.enhancement import MaskNetworkConfig
+from hepda.config.speech.enhancement import MaskNetworkConfig, TrainedModel
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
 from hepda.speech.enhancement.mixtures import Sounds, read_sounds
-from hepda.speech.enhancement.models import Enhancer, enhancer_of
-from hepda.speech.enhancement.networks import MaskNetwork
-from hepda.speech.enhancement.training import enhancement_of
+from hepda.speech.enhancement.models import Enhancer, TrainedNetwork, enhancer_of
+from hepda.speech.enhancement.segan_training import SeganTraining, segan_training
+from hepda.speech.enhancement.training import MaskTraining, mask_training
 from hepda.speech.quality.recordings import quality_of
 
 
@@ -37,7 +37,7 @@ class EnhancementJob(jobs.TrainingJob):
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train and save the network, if the model has one, and measure the quality of every test mixture."""
         sounds, section = read_sounds(self.table), self.config.models[self.model]
-        if not isinstance(section, MaskNetworkConfig):
+        if not isinstance(section, TrainedModel):
             begin = time.perf_counter()
             scores = qualities(self.config, sounds, enhancer_of(self.config, self.model, None))
             seconds = time.perf_counter() - begin
@@ -48,22 +48,28 @@ class EnhancementJob(jobs.TrainingJob):
         return scores, {**history.about(), **more}, history.to_dict()["columns"]
 
     def _fitted(
-        self, section: MaskNetworkConfig, sounds: Sounds, progress: Callable[[int, int], None]
-    ) -> tuple[MaskNetwork, History, dict[str, int]]:
+        self, section: TrainedModel, sounds: Sounds, progress: Callable[[int, int], None]
+    ) -> tuple[TrainedNetwork, History, dict[str, int]]:
         """Train, from the checkpoint if there is one; return network, history, and the failures of the metric."""
-        enhancement = enhancement_of(self.config, section, sounds, self.seed, devices.find(self.device))
+        training = self._training(section, sounds)
         epochs = section.training.epochs
         history = train(
-            enhancement.game(self.seed),
+            training.game(self.seed),
             self.work / f"{self.name}.checkpoint",
             resume=True,
             on_epoch=lambda h: progress(h.epochs, epochs),
         )
         history.rows = epochs * section.training.turns * section.training.batch_size
-        enhancement.network.save(self.folder / f"{self.stem}.safetensors")
-        judged = enhancement.judged
+        training.network.save(self.folder / f"{self.stem}.safetensors")
+        judged = training.judged if isinstance(training, MaskTraining) else None
         more = {} if judged is None else {"measured": judged.calls, "not_measured": judged.failed}
-        return enhancement.network, history, more
+        return training.network, history, more
+
+    def _training(self, section: TrainedModel, sounds: Sounds) -> MaskTraining | SeganTraining:
+        device = devices.find(self.device)
+        if isinstance(section, MaskNetworkConfig):
+            return mask_training(self.config, section, sounds, self.seed, device)
+        return segan_training(self.config, section, sounds, self.seed, device)
 
 
 def jobs_of(config: EnhancementConfig, table: Path, run: Path, work: Path, device: str) -> list[EnhancementJob]:

@@ -81,7 +81,7 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
 
         check_packages(self.config.evaluation.metrics, "evaluation.metrics")
         for name, section in self.config.networks.items():
-            if section.adversary is not None:
+            if section.kind == "mask" and section.adversary is not None:
                 check_packages([section.adversary.metric], f"models.{name}.adversary.metric")
         self._sounds = load_sounds(self.config)
         return []

@@ -18,7 +18,7 @@ from hepda.datasets import download
 from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.dataset.material import Material, load_corpus, material_of, read_material, write_material
 from hepda.speech.sounds.audio import Tape, on_tape
-from hepda.speech.sounds.corpora import Corpus, at_speed, read_recordings
+from hepda.speech.sounds.corpora import Corpus, at_speed, read_recordings, unpack
 from hepda.speech.sounds.mixing import mixed
 
 if TYPE_CHECKING:
@@ -201,10 +201,16 @@ def _paired_sounds(config: EnhancementConfig, pairs: PairsConfig) -> Sounds:
 
 
 def _folder(key: str, folder: str) -> Path:
-    """Return a folder of recordings, or that of the data set."""
+    """Return a folder of recordings, or that of the data set, whose archives are unpacked beside them."""
     if folder != VOICEBANK:
         return Path(folder)
-    return download.path_of(VOICEBANK)[PAIRS.index(key)]
+    path = download.path_of(VOICEBANK)[PAIRS.index(key)]
+    if path.suffix != ".zip":
+        return path
+    unpacked = path.with_suffix("")
+    if not unpacked.is_dir():
+        unpack(path, unpacked)
+    return unpacked
 
 
 def _pair(clean: Path, noisy: Path, rate: int, most: int | None) -> tuple[tuple[Tape, Tape], tuple[str, ...]]:

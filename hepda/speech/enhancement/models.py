@@ -12,16 +12,19 @@ from torch import Tensor
 from hepda.runtime.run_directory import MODELS
 from hepda.speech.enhancement.filters import ideal_mask, wiener
 from hepda.speech.enhancement.networks import MaskNetwork
+from hepda.speech.enhancement.segan import WaveGenerator
 from hepda.speech.enhancement.training import spectra_of
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig
 
+TrainedNetwork = MaskNetwork | WaveGenerator
+"""A network that enhances."""
 Enhancer = Callable[[Tensor, Tensor], Tensor]
 """From noisy samples [n], and the clean ones that only the ideal mask reads, to enhanced samples [n]."""
 
 
-def enhancer_of(config: EnhancementConfig, model: str, network: MaskNetwork | None) -> Enhancer:
+def enhancer_of(config: EnhancementConfig, model: str, network: TrainedNetwork | None) -> Enhancer:
     """Return what a model does with a recording; `network` is that of a model that is trained."""
     section, spectra = config.models[model], spectra_of(config)
     if section.kind == "noisy":
@@ -41,8 +44,9 @@ def enhancer_of(config: EnhancementConfig, model: str, network: MaskNetwork | No
     return enhanced
 
 
-def read_network(config: EnhancementConfig, run: Path, model: str, member: int) -> MaskNetwork | None:
+def read_network(config: EnhancementConfig, run: Path, model: str, member: int) -> TrainedNetwork | None:
     """Return the network of a training in a run directory; None for a model that is not trained."""
     if model not in config.networks:
         return None
-    return MaskNetwork.load(run / MODELS / model / f"fold0-member{member}.safetensors")
+    kind: type[TrainedNetwork] = MaskNetwork if config.models[model].kind == "mask" else WaveGenerator
+    return kind.load(run / MODELS / model / f"fold0-member{member}.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,12 @@ class MaskNetwork(nn.Module):
         scale = level(noisy)
         estimate = self(noisy / scale)
         return scale * self.spectra.samples(self.spectra.expanded(estimate), noisy.shape[-1])
+
+    def parts(self, noisy: Tensor) -> Iterator[Tensor]:
+        """Yield the enhanced sound of noisy samples [n], part after part."""
+        from hepda.speech.enhancement.streaming import enhanced_parts
+
+        return enhanced_parts(self, noisy)
 
     def save(self, path: Path) -> None:
         """Write weights and shape to a safetensors file."""

@@ -1,4 +1,4 @@
-"""The training of a network of masks as a game with a network that predicts quality, on segments of noisy speech."""
+"""The training of enhancement on segments of noisy speech: networks of masks, with a network that predicts quality."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Segments:
     Attributes:
         config: the analysis.
         sounds: recordings and noises.
-        training: size and number of the segments.
+        training: number of the segments.
+        samples: length of a segment.
         seed: of the training.
         device: where the segments are needed.
 
@@ -56,13 +57,14 @@ class Segments:
     config: EnhancementConfig
     sounds: Sounds
     training: EnhancementTrainingConfig
+    samples: int
     seed: int
     device: torch.device
     _epoch: int = field(default=-1, init=False)
     _mixtures: Mixtures = field(init=False)
 
     def drawn(self, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return clean and noisy segments [b, n] for a step of the training, the noisy ones with a mean square of 1.
+        """Return clean and noisy segments [b, samples] for a step, the noisy ones with a mean square of 1.
 
         A string that is shorter than a segment is followed by silence.
 
@@ -72,8 +74,7 @@ class Segments:
 
         """
         self._turn(step // self.training.turns)
-        rows, tape = self.training.batch_size, self._mixtures.clean
-        number = round(self.training.seconds * tape.rate)
+        rows, tape, number = self.training.batch_size, self._mixtures.clean, self.samples
         draw = torch.rand(2, rows, generator=random, device=random.device).cpu().double()
         strings = (draw[0] * len(tape)).long()
         length = tape.length[strings]
@@ -117,7 +118,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Enhancement:
+class MaskTraining:
     """A network of masks and the losses of its training.
 
     Attributes:
@@ -182,7 +183,7 @@ class Enhancement:
         weights = self.section.losses.model_dump()
         schedule = RATE_SCHEDULES[training.schedule]
         steps = 1 if adversary is None else adversary.steps
-        players = [Player(ENHANCER, self.network, _optimizer(self.network, training), steps)]
+        players = [Player(ENHANCER, self.network, optimizer_of(self.network, training), steps)]
         rules = {
             ENHANCER: Rules(
                 self.enhance,
@@ -193,22 +194,22 @@ class Enhancement:
             )
         }
         if adversary is not None and self.judge is not None:
-            players.append(Player(JUDGE, self.judge, _optimizer(self.judge, training)))
+            players.append(Player(JUDGE, self.judge, optimizer_of(self.judge, training)))
             combine, clip = adversary.combine, training.clip
             rules[JUDGE] = Rules(self.judge_quality, combine=combine, clip=clip, schedule=schedule)
         return Game(players, rules, training.turns // steps, training.epochs, seed, str(device))
 
 
-def enhancement_of(
+def mask_training(
     config: EnhancementConfig, section: MaskNetworkConfig, sounds: Sounds, seed: int, device: torch.device
-) -> Enhancement:
+) -> MaskTraining:
     """Return a new network with what it is trained on; the seed draws the weights, and everything later."""
     training, adversary = section.training, section.adversary
     with seeded(seed):
         network = MaskNetwork(spectra_of(config), section.width, section.blocks, section.causal)
         judge = None if adversary is None else QualityNetwork()
-    segments = Segments(config, sounds, training, seed, device)
-    return Enhancement(
+    segments = Segments(config, sounds, training, round(training.seconds * config.rate), seed, device)
+    return MaskTraining(
         section,
         network.to(device),
         segments,
@@ -217,7 +218,8 @@ def enhancement_of(
     )
 
 
-def _optimizer(module: nn.Module, training: EnhancementTrainingConfig) -> torch.optim.Optimizer:
+def optimizer_of(module: nn.Module, training: EnhancementTrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimizer that the analysis file names; vectors (biases) do not decay."""
     groups = [
         {"params": [p for p in module.parameters() if (p.dim() > 1) == decays], "weight_decay": decay}
         for decays, decay in ((True, training.weight_decay), (False, 0.0))

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -189,18 +189,30 @@ def _check_fsdd(folder: Path, source: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the recordings of an archive into a folder.
+    """Unpack the recordings of the published archive into a folder, if they are the published ones."""
+    unpack(archive, folder, lambda unpacked: _check_fsdd(unpacked, archive))
 
-    The folder exists only when it has all recordings and they are the published ones.
+
+def unpack(archive: Path, folder: Path, check: Callable[[Path], None] | None = None) -> None:
+    """Unpack the recordings (.wav) of a zip archive into a folder, without the folders within.
+
+    The folder exists only when it has all recordings.
+
+    Args:
+        archive: the archive.
+        folder: the folder.
+        check: raises an error if what is unpacked is not what it should be.
+
     """
-    temporary = folder.with_name("recordings.part")
+    temporary = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     with reading(f"{archive}: is no archive of recordings"), zipfile.ZipFile(archive) as file:
         for name in file.namelist():
-            if name.endswith(".wav"):
+            if name.endswith(".wav") and not name.startswith("__MACOSX"):
                 (temporary / Path(name).name).write_bytes(file.read(name))
-    _check_fsdd(temporary, archive)
+    if check is not None:
+        check(temporary)
     temporary.replace(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import soundfile
 import torch
 
 from hepda.config import validate_any
-from hepda.errors import ConfigError, DataError
+from hepda.errors import ConfigError, DataError, SourceError
 from hepda.speech.enhancement.mixtures import Mixtures, Sounds, load_sounds, read_sounds, write_sounds
 from tests.speech.enhancement.analysis import SMALL, small
 
@@ -132,3 +133,19 @@ def test_folders_that_do_not_belong_together_are_told(folders: dict[str, str]) -
     soundfile.write(Path(folders["noisy"]) / "p1_000.wav", np.ones(100) * 0.1, 8000)
     with pytest.raises(DataError, match="p1_000 has not the length of the clean recording"):
         load_sounds(validate_any(paired(folders), "test"))
+
+
+def test_the_published_pairs_are_unpacked_from_their_archives(
+    folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = ("clean_trainset_28spk_wav", "noisy_trainset_28spk_wav", "clean_testset_wav", "noisy_testset_wav")
+    (tmp_path / "data").mkdir()
+    for (_, folder), name in zip(folders.items(), published, strict=True):
+        shutil.make_archive(str(tmp_path / "data" / name), "zip", folder)
+    monkeypatch.setenv("HEPDA_DATA", str(tmp_path / "data"))
+    sounds = load_sounds(validate_any(paired({}), "test"))
+    assert sounds.speakers == ("p1", "p2", "p3") and sounds.pairs is not None and len(sounds.pairs) == 4
+    monkeypatch.setenv("HEPDA_DATA", str(tmp_path))
+    monkeypatch.setenv("HEPDA_DATASETS", str(tmp_path / "none"))
+    with pytest.raises(SourceError, match="hepda data fetch voicebank"):
+        load_sounds(validate_any(paired({}), "test"))

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hepda.adversarial.training.problem import train
+from hepda.config.speech.enhancement import MaskNetworkConfig
 from hepda.speech.enhancement.mixtures import Sounds, load_sounds
-from hepda.speech.enhancement.training import ENHANCER, JUDGE, SCALES, Enhancement, Judged, enhancement_of
+from hepda.speech.enhancement.training import ENHANCER, JUDGE, SCALES, Judged, MaskTraining, mask_training
 from hepda.speech.quality.signals import si_sdr
 from tests.speech.enhancement.analysis import small
 
@@ -21,9 +22,11 @@ def sounds() -> Sounds:
     return load_sounds(small())
 
 
-def enhancement(sounds: Sounds, model: str, **changes: object) -> Enhancement:
+def enhancement(sounds: Sounds, model: str, **changes: object) -> MaskTraining:
     config = small(**changes)
-    return enhancement_of(config, config.networks[model], sounds, 5, CPU)
+    section = config.networks[model]
+    assert isinstance(section, MaskNetworkConfig)
+    return mask_training(config, section, sounds, 5, CPU)
 
 
 def test_segments_are_parts_of_the_mixtures_of_their_epoch(sounds: Sounds) -> None:
