@@ -24,6 +24,7 @@ import jinja2
 from hepda.number_format import Table
 from hepda.plotting.base.files import write_atomically
 from hepda.report.nulls import nulls
+from hepda.report.sounds import ReportSound
 
 # The sections of the page, in order: key (figures name it), word in the navigation, heading.
 SECTIONS = {
@@ -108,6 +109,12 @@ class _Picture:
         return self.width > WIDE
 
 
+class _Player(NamedTuple):
+    title: str
+    about: str
+    data: str
+
+
 @dataclass(frozen=True, slots=True)
 class ReportPage:
     """The content of a report.
@@ -115,6 +122,7 @@ class ReportPage:
     Attributes:
         numbers: what metrics.json has; its nulls are listed, and all of it is shown folded.
         figures: (section, title, caption, PNG path or bytes), sections as in SECTIONS, shown in the order given.
+        sounds: WAV files with their places, sections as in SECTIONS.
         undrawn: figures that the page names instead.
         tables: the tables of each section; those without any value are not shown.
         conclusions: conclusions from the numbers, a sentence each.
@@ -129,6 +137,7 @@ class ReportPage:
 
     numbers: Mapping[str, Any]
     figures: Iterable[tuple[str, str, str, Path | str | bytes]] = ()
+    sounds: Sequence[ReportSound] = ()
     undrawn: Undrawn = field(default_factory=lambda: Undrawn({}, ""))
     tables: Mapping[str, Sequence[Table]] = field(default_factory=dict)
     conclusions: Sequence[str] = ()
@@ -162,6 +171,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
         facts=_facts(content.numbers, content.manifest),
         sections=SECTIONS | dict(content.sections),
         pictures=pictures,
+        players=_players(content.sounds),
         glossary=_glossary(content, pictures),
         undrawn=content.undrawn,
         tables={key: [table.filled for table in tables if table.has_values] for key, tables in content.tables.items()},
@@ -199,6 +209,17 @@ def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]], fol
             raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
         pictures[section].append(_picture(title, caption, image, folder))
     return pictures
+
+
+def _players(sounds: Iterable[ReportSound]) -> dict[str, dict[str, list[_Player]]]:
+    """Return the sounds by section and group, read and encoded; a file that is missing is left out."""
+    players: dict[str, dict[str, list[_Player]]] = {}
+    for sound in sounds:
+        if sound.file.is_file():
+            data = base64.b64encode(sound.file.read_bytes()).decode("ascii")
+            player = _Player(sound.title, sound.about, data)
+            players.setdefault(sound.section, {}).setdefault(sound.group, []).append(player)
+    return players
 
 
 def _picture(title: str, caption: str, image: Path | str | bytes, folder: Path) -> _Picture:

@@ -385,6 +385,7 @@ def write_page(
 
     """
     from hepda.events.results.tables.fit import fit_tables
+    from hepda.report import sounds
     from hepda.report.page import ReportPage, write_report
     from hepda.results.fit_file import FitFile
 
@@ -408,6 +409,7 @@ def write_page(
         ReportPage(
             metrics.to_json(),
             [picture for _, picture in pictures],
+            sounds.shown(folder),
             undrawn=_undrawn(folder, f"{again} --plots all", with_fit=content is not None, complete=complete),
             tables=tables,
             conclusions=kind.conclusions(metrics),

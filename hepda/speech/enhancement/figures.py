@@ -15,6 +15,7 @@ from hepda.plotting import training as training_plots
 from hepda.plotting.base.plot import Plot
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
+from hepda.report.sounds import Sound
 from hepda.results.enhancement import EnhancementMetrics
 from hepda.speech.enhancement.mixtures import Sounds
 from hepda.speech.enhancement.models import enhancer_of, read_network
@@ -33,6 +34,7 @@ FIGURES = {
 }
 """Groups of figures, `module:function`, in the order of the report; a function yields drawings of EnhancementData."""
 SHOWN = 4  # models of a row of spectrograms
+HEARD = 2  # speakers whose strings can be heard in the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,26 @@ def spectrograms(data: EnhancementData) -> Iterator[Drawing]:
         lambda: Plot.of(speech_plots.spectrogram_figure, panels, hop=bank.hop),
         first=True,
     )  # fmt: skip
+
+
+def sounds(data: EnhancementData) -> list[Sound]:
+    """Return the first test strings of two speakers at the lowest ratio: noisy, as models make them, and clean."""
+    test, rate = data.sounds.test, data.config.rate
+    lowest = (
+        np.flatnonzero(test.snr.numpy() == test.snr.numpy().min()) if data.config.pairs is None else range(len(test))
+    )
+    first = {int(test.speaker[row]): int(row) for row in reversed(lowest)}  # of each speaker, the first one
+    networks = {model: read_network(data.config, data.run, model, 0) for model in data.config.models}
+    found = []
+    for speaker, row in sorted(first.items())[:HEARD]:
+        clean, noisy = test.clean.utterance(row), test.noisy.utterance(row)
+        noise = data.sounds.noises[int(test.noise[row])] if int(test.noise[row]) >= 0 else "noise"
+        group = f"{data.sounds.speakers[speaker]} in {noise}, {float(test.snr[row]):.3g} dB"
+        for model, network in networks.items():
+            sound = enhancer_of(data.config, model, network)(noisy, clean)
+            found.append(Sound("inputs", group, data.title(model), sound.numpy(), rate))
+        found.append(Sound("inputs", group, "clean", clean.numpy(), rate))
+    return found
 
 
 def trainings(data: EnhancementData) -> Iterator[Drawing]:

@@ -185,13 +185,15 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
         return self._metrics
 
     def figures(self, scores: Mapping[str, Array], context: RunContext) -> FigureTexts:
-        """Return the data of every figure."""
+        """Return the data of every figure; write the sounds of the report."""
         from hepda.report.drawing import texts_of
-        from hepda.speech.enhancement.figures import EnhancementData, drawings
+        from hepda.report.sounds import record
+        from hepda.speech.enhancement.figures import EnhancementData, drawings, sounds
 
         if self._metrics is None:
             raise RuntimeError("figures are drawn of numbers: call measure first")
         data = EnhancementData(self.config, self.sounds, self._metrics, context.histories, context.run)
+        record(context.run, sounds(data))
         return texts_of(drawings(data))
 
     def conclusions(self, metrics: EnhancementMetrics) -> list[str]:

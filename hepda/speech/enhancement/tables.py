@@ -106,8 +106,10 @@ def conclusions(metrics: EnhancementMetrics) -> list[str]:
                 continue
             verdict = "better" if entry.low > 0.0 else "worse" if entry.high < 0.0 else "neither better nor worse"
             short = NAMES[metric].partition(" [")[0]
-            found[verdict].append(f"{short} ({entry.value:+.2f}, {entry.low:+.2f} to {entry.high:+.2f})")
+            numbers = f"{entry.value:+.2f}, {entry.low:+.2f} to {entry.high:+.2f}".replace("-", "−")
+            found[verdict].append(f"{short} ({numbers})")
         title = _title(metrics, name)
+        title = title[:1].upper() + title[1:]
         for verdict, measures in found.items():
             if measures:
                 where = ", ".join(measures)

@@ -15,6 +15,7 @@ from hepda.cli import main
 from hepda.config import load_any
 from hepda.errors import ConfigError
 from hepda.kinds import kind_of
+from hepda.report.sounds import shown
 from hepda.results.enhancement import EnhancementMetrics
 from hepda.runtime.plots import PlotOptions, Plots
 from hepda.speech.enhancement.networks import MaskNetwork
@@ -48,6 +49,25 @@ def test_a_run_leaves_what_every_run_leaves(run: tuple[Path, EnhancementMetrics]
     assert json.dumps(metrics.to_json(), allow_nan=False)
     assert {path.name for path in (folder / "plots").glob("*.png")} >= {"quality.png", "spectrograms.png"}
     assert_no_table_is_empty(folder, kind_of(load_any(folder / "config.yaml")))
+
+
+def test_the_report_has_the_sounds(run: tuple[Path, EnhancementMetrics]) -> None:
+    folder, _ = run
+    heard = shown(folder)
+    assert [sound.title for sound in heard] == ["noisy", "Wiener filter", "ideal", "plain", "judged", "clean"]
+    assert {sound.group for sound in heard} == {"tones-2 in brown, 0 dB"}
+    kind = kind_of(load_any(folder / "config.yaml"))
+    kind.load(Quiet().step)
+    test = kind.sounds.test  # type: ignore[attr-defined]
+    clean, rate = soundfile.read(heard[-1].file, dtype="float32")
+    expected = test.clean.utterance(3).numpy()  # the first string at the lower ratio
+    np.testing.assert_allclose(clean, expected / max(1.0, heard[-1].peak), atol=1e-4)
+    assert rate == 8000 and heard[-1].seconds == pytest.approx(len(clean) / rate)
+    assert (folder / "report.html").read_text().count("<audio controls") == len(heard)
+    heard[0].file.rename(folder / "moved.wav")  # what is missing is left out
+    train.write_page(load_any(folder / "config.yaml"), kind, folder)
+    assert (folder / "report.html").read_text().count("<audio controls") == len(heard) - 1
+    (folder / "moved.wav").rename(heard[0].file)
 
 
 def test_the_numbers_are_those_of_the_sounds(run: tuple[Path, EnhancementMetrics]) -> None:
