@@ -10,13 +10,21 @@ from pydantic import Field
 from hepda.config.base import BaseConfig
 from hepda.config.models import TrainingConfig
 from hepda.config.problems import given, unknown
-from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Strings, Width
-from hepda.config.speech.sounds import Decibels, Factor, NoiseConfig, SpokenConfig, sound_problems
+from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width
+from hepda.config.speech.sounds import (
+    Decibels,
+    NoiseConfig,
+    SpeakerSplitConfig,
+    SpokenConfig,
+    StringsConfig,
+    Weight,
+    sound_problems,
+    strings_problems,
+)
 
 Metric = Literal["pesq", "stoi", "estoi", "segmental_snr", "si_sdr", "csig", "cbak", "covl"]
 PESQ_RATES = (8000, 16000)
 """Rates (Hz) for which PESQ is defined: narrow band and wide band."""
-Weight = Annotated[float, Field(ge=0.0)]
 
 
 class PairsConfig(Section):
@@ -33,31 +41,6 @@ class PairsConfig(Section):
     """The folder of the same recordings with noise."""
     rate: Annotated[int, Field(ge=4000, le=48000)] = 16000
     """Rate to which all recordings are resampled, in Hz."""
-
-
-class StringsConfig(Section):
-    """Recordings of one speaker, one after the other: measures of quality need some seconds of speech."""
-
-    recordings: tuple[Count, Count] = Field(default=(4, 6), strict=False)
-    """The smallest and the largest number of recordings; [1, 1] for recordings of whole sentences."""
-    pause: tuple[Annotated[float, Field(ge=0.0, le=5.0)], Annotated[float, Field(ge=0.0, le=5.0)]] = Field(
-        default=(0.05, 0.3), strict=False
-    )
-    """The shortest and the longest pause between two recordings, in s."""
-    speeds: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
-    """Factors on the speed of strings to train on, one drawn for each: duration and all frequencies change together, so
-    that the network learns from voices that are not recorded."""
-    number: Count = 240
-    """Strings of an epoch of the training; each epoch has new ones."""
-
-
-class EnhancementSplitConfig(Section):
-    """Speakers that are tested on; `noise.unseen` are the types of noise that are tested on."""
-
-    test: Count | Strings = 1
-    """Names of speakers, or their number, the last ones by name; nothing of theirs is in the training."""
-    unused: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Speakers that are neither trained nor tested on, such as those of the final test while settings are chosen."""
 
 
 class SpectraConfig(Section):
@@ -245,7 +228,7 @@ class EnhancementConfig(BaseConfig):
     """Recordings that have their noise already, instead of `speech` and `noise`; null: none."""
     strings: StringsConfig = StringsConfig()
     """How recordings become strings."""
-    split: EnhancementSplitConfig = EnhancementSplitConfig()
+    split: SpeakerSplitConfig = SpeakerSplitConfig()
     """Which speakers are tested on."""
     spectra: SpectraConfig = SpectraConfig()
     """The short-time Fourier transform of networks, filter and mask."""
@@ -288,9 +271,7 @@ def _data(config: EnhancementConfig) -> Iterator[str]:
         for key in ("speech", "noise", "split"):
             if key in config.model_fields_set:
                 yield f"{key}: has no effect with `pairs`, which have their noise and their split; remove it."
-    for key, (least, most) in (("recordings", config.strings.recordings), ("pause", config.strings.pause)):
-        if least > most:
-            yield f"strings.{key}: from {least:g} to {most:g}; the smaller one comes first."
+    yield from strings_problems(config.strings)
     spectra = config.spectra
     if round(spectra.window / spectra.hop) < 2:
         yield f"spectra.hop: {spectra.hop:g} s is more than half of the window, {spectra.window:g} s; make it smaller."

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.section import Count, Fraction, Section
+from hepda.config.section import Count, Fraction, Section, Strings
 
 Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
 Factor = Annotated[float, Field(ge=0.25, le=4.0)]
+Weight = Annotated[float, Field(ge=0.0)]
 Seconds = Annotated[float, Field(gt=0.0, le=30.0)]
 
 
@@ -59,10 +60,47 @@ class RoomsConfig(Section):
     """Share of the noisy training utterances that are in a room; each is in one of the seen rooms."""
 
 
-def sound_problems(speech: SpokenConfig, noise: NoiseConfig) -> Iterator[str]:
-    """Yield the problems of utterances and noises."""
+class StringsConfig(Section):
+    """Recordings of one speaker, one after the other: measures of quality need some seconds of speech."""
+
+    recordings: tuple[Count, Count] = Field(default=(4, 6), strict=False)
+    """The smallest and the largest number of recordings; [1, 1] for recordings of whole sentences."""
+    pause: tuple[Annotated[float, Field(ge=0.0, le=5.0)], Annotated[float, Field(ge=0.0, le=5.0)]] = Field(
+        default=(0.05, 0.3), strict=False
+    )
+    """The shortest and the longest pause between two recordings, in s."""
+    speeds: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
+    """Factors on the speed of strings to train on, one drawn for each: duration and all frequencies change together, so
+    that the network learns from voices that are not recorded."""
+    number: Count = 240
+    """Strings of an epoch of the training; each epoch has new ones."""
+
+
+class SpeakerSplitConfig(Section):
+    """Speakers that are tested on."""
+
+    test: Count | Strings = 1
+    """Names of speakers, or their number, the last ones by name; nothing of theirs is in the training."""
+    unused: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Speakers that are neither trained nor tested on, such as those of the final test while settings are chosen."""
+
+
+def strings_problems(strings: StringsConfig) -> Iterator[str]:
+    """Yield the problems of strings."""
+    for key, (least, most) in (("recordings", strings.recordings), ("pause", strings.pause)):
+        if least > most:
+            yield f"strings.{key}: from {least:g} to {most:g}; the smaller one comes first."
+
+
+def folder_problems(speech: SpokenConfig) -> Iterator[str]:
+    """Yield the problems of the folder of utterances."""
     if (speech.data in ("folder", "recordings")) != (speech.folder is not None):
         yield "speech.folder: is given for `data: folder` and `data: recordings`, and only there."
+
+
+def sound_problems(speech: SpokenConfig, noise: NoiseConfig) -> Iterator[str]:
+    """Yield the problems of utterances and noises."""
+    yield from folder_problems(speech)
     if noise.recordings is None and not noise.synthetic:
         yield "noise: names no noise; give `recordings`, or `synthetic: [white, pink, brown, hum, babble]`."
     if noise.snr[0] > noise.snr[1]:

@@ -15,15 +15,16 @@ from torch import Tensor
 from hepda.adversarial.tensor_files import read_description, read_tensors, write_tensors
 from hepda.config.files import PAIRS, VOICEBANK
 from hepda.datasets import download
-from hepda.errors import ConfigError, DataError, nearest
+from hepda.errors import DataError
 from hepda.speech.dataset.material import Material, load_corpus, material_of, read_material, write_material
+from hepda.speech.dataset.strings import joined, split_speakers, strings_of
 from hepda.speech.sounds.audio import Tape, on_tape
-from hepda.speech.sounds.corpora import Corpus, at_speed, read_recordings, unpack
+from hepda.speech.sounds.corpora import at_speed, read_recordings, unpack
 from hepda.speech.sounds.mixing import mixed
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig
-    from hepda.config.speech.enhancement import PairsConfig, StringsConfig
+    from hepda.config.speech.enhancement import PairsConfig
 
 _TEST, _TRAINING = 1, 2  # what the seeds of strings of tests and of epochs differ in
 _EPOCHS = 1_000_003
@@ -85,7 +86,7 @@ class Sounds:
         number = config.strings.number
         recordings = self.training.numpy()
         who = random.choice(np.unique(self.material.corpus.speaker.numpy()[recordings]), number)
-        recorded = strings_of(self.material.corpus, recordings, who, config.strings, random)
+        recorded = strings_of(self.material.corpus, recordings, who, config.strings, random).tape
         speeds = random.choice(np.array(config.strings.speeds), number).tolist()
         strings = on_tape([at_speed(recorded.utterance(n), speed) for n, speed in enumerate(speeds)], config.rate)
         kinds = torch.from_numpy(random.choice(np.array(self.material.seen), number))
@@ -109,31 +110,11 @@ def load_sounds(config: EnhancementConfig) -> Sounds:
 
 def _mixed_sounds(config: EnhancementConfig) -> Sounds:
     corpus = load_corpus(config.speech, config.seed)
-    training, test = _split(config, corpus)
+    training, test = split_speakers(config.split, corpus)
     material = material_of(corpus, torch.from_numpy(training), config.noise, None, config.seed)
     mixtures = _tests(config, material, test)
     origin = {"speech": corpus.origin, "noise": ", ".join(material.noises.names)}
     return Sounds(mixtures, corpus.speakers, material.noises.names, torch.from_numpy(training), material, None, origin)
-
-
-def _split(config: EnhancementConfig, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the recordings to train on, and of those to test on."""
-    chosen, speakers = config.split.test, corpus.speakers
-    tested = tuple(sorted(speakers)[-chosen:]) if isinstance(chosen, int) else chosen
-    for key, names in (("test", tested), ("unused", config.split.unused)):
-        for name in names:
-            if name not in speakers:
-                hint = nearest(name, speakers) or f" There are: {', '.join(speakers)}."
-                raise ConfigError(f"split.{key}: {name!r} is no speaker of these recordings.{hint}")
-    both = set(tested) & set(config.split.unused)
-    if both:
-        raise ConfigError(f"split.unused: {', '.join(sorted(both))} is tested on; take it out of one of them.")
-    names = np.array(speakers)[corpus.speaker.numpy()]
-    test = np.flatnonzero(np.isin(names, tested))
-    training = np.flatnonzero(~np.isin(names, [*tested, *config.split.unused]))
-    if not len(training):
-        raise DataError(f"split: no speaker of {', '.join(speakers)} is left to train on; test on fewer")
-    return training, test
 
 
 def _tests(config: EnhancementConfig, material: Material, recordings: np.ndarray) -> Mixtures:
@@ -141,7 +122,7 @@ def _tests(config: EnhancementConfig, material: Material, recordings: np.ndarray
     random = np.random.default_rng([config.seed, _TEST])
     number, corpus = config.evaluation.strings, material.corpus
     who = np.resize(np.unique(corpus.speaker.numpy()[recordings]), number)
-    strings = strings_of(corpus, recordings, who, config.strings, random)
+    strings = strings_of(corpus, recordings, who, config.strings, random).tape
     kinds = torch.from_numpy(random.permutation(np.resize(np.array(material.unseen or material.seen), number)))
     generator = torch.Generator().manual_seed(config.seed)
     noise = material.noises.test.drawn(kinds, strings.length, generator)
@@ -152,39 +133,6 @@ def _tests(config: EnhancementConfig, material: Material, recordings: np.ndarray
         torch.tensor(config.evaluation.snr, dtype=torch.float64).repeat_interleave(number),
         torch.arange(number).repeat(repeats),
     )  # fmt: skip
-
-
-def strings_of(
-    corpus: Corpus, recordings: np.ndarray, who: np.ndarray, strings: StringsConfig, random: np.random.Generator
-) -> Tape:
-    """Return strings of recordings with pauses, each of one speaker.
-
-    Args:
-        corpus: the recordings.
-        recordings: numbers of those to take [k].
-        who: the speaker of each string [u].
-        strings: numbers of recordings, and lengths of pauses.
-        random: draws both, and the recordings.
-
-    """
-    rate, speaker = corpus.tape.rate, corpus.speaker.numpy()
-    (fewest, most), (shortest, longest) = strings.recordings, strings.pause
-    joined_strings = []
-    for number in who.tolist():
-        own = recordings[speaker[recordings] == number]
-        parts: list[Tensor] = []
-        for recording in random.choice(own, random.integers(fewest, most + 1)).tolist():
-            if parts:
-                parts.append(torch.zeros(round(float(random.uniform(shortest, longest)) * rate)))
-            parts.append(corpus.tape.utterance(recording))
-        joined_strings.append(torch.cat(parts))
-    return on_tape(joined_strings, rate)
-
-
-def joined(tapes: Sequence[Tape]) -> Tape:
-    """Return one tape of the utterances of several."""
-    length = torch.cat([tape.length for tape in tapes])
-    return Tape(torch.cat([tape.samples for tape in tapes]), torch.cumsum(length, 0) - length, length, tapes[0].rate)
 
 
 # ---- recordings that have their noise already ----

@@ -12,6 +12,7 @@ import torch
 
 from hepda.config import validate_any
 from hepda.errors import ConfigError, DataError, SourceError
+from hepda.speech.dataset.strings import strings_of
 from hepda.speech.enhancement.mixtures import Mixtures, Sounds, load_sounds, read_sounds, write_sounds
 from tests.speech.enhancement.analysis import SMALL, small
 
@@ -149,3 +150,13 @@ def test_the_published_pairs_are_unpacked_from_their_archives(
     monkeypatch.setenv("HEPDA_DATASETS", str(tmp_path / "none"))
     with pytest.raises(SourceError, match="hepda data fetch voicebank"):
         load_sounds(validate_any(paired({}), "test"))
+
+
+def test_places_of_recordings_in_strings_are_told(sounds: Sounds) -> None:
+    assert sounds.material is not None
+    corpus = sounds.material.corpus
+    strings = strings_of(corpus, np.arange(40), np.array([0, 0, 0]), small().strings, np.random.default_rng(1))
+    for recording, string, start in zip(*(t.tolist() for t in (strings.recording, strings.string, strings.start))):
+        spoken = corpus.tape.utterance(recording)
+        assert torch.equal(strings.tape.utterance(string)[start : start + len(spoken)], spoken)
+    assert strings.string.tolist() == sorted(strings.string.tolist()) and set(strings.string.tolist()) == {0, 1, 2}
