@@ -341,22 +341,24 @@ def apply(
         str, typer.Option("--runtime", help="torch, or onnx: the files that `hepda export --format onnx` wrote.")
     ] = "torch",
     model: Annotated[
-        str | None, typer.Option("--model", help="Model that enhances recordings [the last network].")
+        str | None, typer.Option("--model", help="Model that enhances or converts recordings [the last network].")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="Recording in the environment that a conversion is to have.")
     ] = None,
 ) -> None:
     """Write the scores of all models of a run for every event of any files, as friends: same events, same order.
 
     An event is scored by the models of its own fold, which were not trained on it. After an interruption, the same
-    command continues. A run of speech enhancement writes enhanced recordings, with the rate and length of the files.
+    command continues. A run of speech enhancement or environment conversion writes recordings, with the rate and length
+    of the files.
     """
-    if _kind_of_run(run) == "enhancement":
+    if _kind_of_run(run) in ("enhancement", "conversion"):
         if kind != "ttree" or sample is not None or processes is not None or runtime != "torch":
-            raise ConfigError(
-                "--format, --sample, --processes and --runtime are for events; enhancement takes --model."
-            )
-        _enhance(run, files, output, model)
-    elif model is not None:
-        raise ConfigError("--model: is for runs of enhancement; of events, all models of the run are applied.")
+            raise ConfigError("--format, --sample, --processes and --runtime are for events; sound takes --model.")
+        _change_sound(run, files, output, model, reference)
+    elif model is not None or reference is not None:
+        raise ConfigError("--model, --reference: are for runs of sound; of events, all models of the run are applied.")
     else:
         _score(run, files, output, kind=kind, sample=sample, processes=processes, runtime=runtime)
 
@@ -381,11 +383,11 @@ def _score(run: Path, files: list[str], output: Path, **options: Any) -> None:
     typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
 
 
-def _enhance(run: Path, files: list[str], output: Path, model: str | None) -> None:
-    from hepda.speech.enhancement.applying import enhance_files
+def _change_sound(run: Path, files: list[str], output: Path, model: str | None, reference: Path | None) -> None:
+    from hepda.speech.applying import apply_to_sound
 
     with _bars() as bars:
-        done = enhance_files(run, files, output, bars, model=model)
+        done = apply_to_sound(run, files, output, bars, model=model, reference=reference)
     for file in done:
         if file.silent:
             typer.echo(f"{file.output}: nothing is left of {file.source}")

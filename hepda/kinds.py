@@ -33,6 +33,7 @@ Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 """Of each model, the history of each of its trainings."""
 
 KINDS = {
+    "conversion": "hepda.speech.conversion.kind:ConversionKind",
     "enhancement": "hepda.speech.enhancement.kind:EnhancementKind",
     "events": "hepda.events.kind:EventsKind",
     "images": "hepda.images.kind:ImagesKind",

@@ -31,6 +31,7 @@ TITLES = {
     "images": "Images",
     "speech": "Speech",
     "enhancement": "Speech enhancement",
+    "conversion": "Environment conversion",
 }
 LONGEST = 150
 """Characters of an example in one line; keys.yaml has a shorter one where those of configs/ are longer."""

@@ -22,6 +22,7 @@ from hepda.config.models import (
     ReweightConfig,
     TrainingConfig,
 )
+from hepda.config.speech.conversion import ConversionConfig
 from hepda.config.speech.enhancement import EnhancementConfig
 from hepda.config.speech.recognition import SpeechConfig, SpeechModelConfig
 
@@ -30,6 +31,7 @@ __all__ = [
     "AnyConfig",
     "BdtConfig",
     "BiasConfig",
+    "ConversionConfig",
     "DomainConfig",
     "EnhancementConfig",
     "EvaluationConfig",

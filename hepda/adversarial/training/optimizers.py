@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -37,6 +37,8 @@ def _rmsprop(groups: list[dict[str, Any]], rate: float, momentum: float, fused: 
     return torch.optim.RMSprop(groups, lr=rate)  # without momentum, as it was published and is used in games
 
 
+MOMENTUM = 0.9
+"""Of every optimizer that has one, unless the settings name another."""
 OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "adam": _adam,
@@ -44,6 +46,26 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch
     "sgd": _sgd,
     "rmsprop": _rmsprop,
 }
+
+
+class OptimizerKeys(Protocol):
+    """The keys of an analysis file that an optimizer needs."""
+
+    @property
+    def optimizer(self) -> str:
+        """Its name in OPTIMIZERS."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate at the maximum of the schedule."""
+
+    @property
+    def weight_decay(self) -> float:
+        """The decay of the weights."""
+
+    @property
+    def momentum(self) -> float | None:
+        """The momentum; None: 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,14 @@ class _Groups:
             {"params": parameters, "lr": rate, "weight_decay": decay, "base": rate}
             for (rate, decay), parameters in self.parameters.items()
         ]
+
+
+def optimizer_for(module: nn.Module, keys: OptimizerKeys) -> torch.optim.Optimizer:
+    """Return the optimizer of a player of a game; vectors (biases) do not decay."""
+    groups = _Groups()
+    groups.add(module, keys.learning_rate, keys.weight_decay)
+    momentum = MOMENTUM if keys.momentum is None else keys.momentum
+    return OPTIMIZERS[keys.optimizer](groups.groups(), keys.learning_rate, momentum, True)
 
 
 class Optimizers:

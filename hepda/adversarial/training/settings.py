@@ -18,7 +18,7 @@ from hepda.adversarial.networks.products import multiplies_bfloat16
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES, find_schedule
 from hepda.adversarial.networks.sets import SetEncoder
 from hepda.adversarial.training.combining import find_rule
-from hepda.adversarial.training.optimizers import OPTIMIZERS, OptimizerSettings
+from hepda.adversarial.training.optimizers import MOMENTUM, OPTIMIZERS, OptimizerSettings
 from hepda.errors import ConfigError, nearest
 
 Scorer = Callable[[Network, DomainRows, DomainRows | None], float]
@@ -147,7 +147,7 @@ class TrainSettings:
 
     def for_optimizer(self) -> OptimizerSettings:
         """Return the settings of the optimizer."""
-        momentum = 0.9 if self.momentum is None else self.momentum
+        momentum = MOMENTUM if self.momentum is None else self.momentum
         return OptimizerSettings(self.optimizer, self.learning_rate, self.adversary_rate, self.weight_decay, momentum)
 
     def fingerprint(self, network: Network) -> str:

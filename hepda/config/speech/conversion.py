@@ -45,10 +45,10 @@ class CopyConfig(Section):
     """Its name in tables; null: its key."""
 
 
-class TrueConfig(Section):
+class TruthConfig(Section):
     """The same recordings in the wanted room, by convolution: what a conversion can reach."""
 
-    kind: Literal["true"]
+    kind: Literal["truth"]
     """The kind of model: the truth."""
     title: str | None = None
     """Its name in tables; null: its key."""
@@ -115,7 +115,7 @@ class ConversionNetworkConfig(Section):
 
 
 ConversionModel = Annotated[
-    CopyConfig | TrueConfig | SpectrumConfig | ConversionNetworkConfig, Field(discriminator="kind")
+    CopyConfig | TruthConfig | SpectrumConfig | ConversionNetworkConfig, Field(discriminator="kind")
 ]
 
 

@@ -54,6 +54,8 @@ class RoomsConfig(Section):
     """A folder of responses, relative to the analysis file, or `measured`: those of the data set `rooms`."""
     synthetic: Annotated[tuple[Seconds, ...], Field(strict=False)] = ()
     """Rooms of these reverberation times, in s."""
+    only: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of the responses of `recordings` that are used; empty: all."""
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Rooms that no training uses."""
     share: Fraction = 0.8

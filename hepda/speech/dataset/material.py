@@ -100,21 +100,20 @@ def material_of(corpus: Corpus, training: Tensor, noise: NoiseConfig, rooms: Roo
         files = recorded(_folder(noise.recordings, "ambient", "ambient"))
     voices = [corpus.tape.utterance(number) for number in training.tolist()]
     noises = load_noises(files, noise.synthetic, corpus.tape.rate, voices, seed)
-    unseen = _numbers("noise.unseen", noise.unseen, noises.names)
+    unseen = numbers_of("noise.unseen", noise.unseen, noises.names)
     seen = tuple(number for number in range(len(noises.names)) if number not in unseen)
     if not seen:
         raise ConfigError("noise.unseen: names every noise there is; one at least must be left to train with")
-    responses = _load_rooms(rooms, corpus.tape.rate, seed)
-    unseen_rooms = () if rooms is None else _numbers("rooms.unseen", rooms.unseen, tuple(responses))
+    responses = {} if rooms is None else load_rooms_of(rooms, corpus.tape.rate, seed)
+    unseen_rooms = () if rooms is None else numbers_of("rooms.unseen", rooms.unseen, tuple(responses))
     seen_rooms = tuple(number for number in range(len(responses)) if number not in unseen_rooms)
     return Material(corpus, noises, seen, unseen, responses, seen_rooms, unseen_rooms)
 
 
-def _load_rooms(rooms: RoomsConfig | None, rate: int, seed: int) -> dict[str, Tensor]:
-    if rooms is None:
-        return {}
+def load_rooms_of(rooms: RoomsConfig, rate: int, seed: int) -> dict[str, Tensor]:
+    """Read or make the room responses that the analysis file names, by name; `seed` is that of synthetic ones."""
     folder = None if rooms.recordings is None else _folder(rooms.recordings, "measured", "rooms")
-    return load_rooms(folder, rooms.synthetic, rate, seed)
+    return load_rooms(folder, rooms.synthetic, rate, seed, rooms.only)
 
 
 def _folder(recordings: str, published: str, data_set: str) -> Path:
@@ -122,7 +121,8 @@ def _folder(recordings: str, published: str, data_set: str) -> Path:
     return download.path_of(data_set)[0] if recordings == published else Path(recordings)
 
 
-def _numbers(key: str, names: tuple[str, ...], existing: tuple[str, ...]) -> tuple[int, ...]:
+def numbers_of(key: str, names: tuple[str, ...], existing: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the places of names among the existing ones. Raises ConfigError, which names the key, for others."""
     for name in names:
         if name not in existing:
             hint = nearest(name, existing) or f" There are: {', '.join(existing)}."

@@ -14,10 +14,11 @@ from hepda.adversarial.games.game import Game, Rules
 from hepda.adversarial.games.losses import RowLosses, find_loss
 from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
+from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.mixtures import Sounds
 from hepda.speech.enhancement.segan import LEVEL, WaveDiscriminator, WaveGenerator, emphasised
-from hepda.speech.enhancement.training import Segments, optimizer_of
+from hepda.speech.enhancement.training import Segments
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig
@@ -75,12 +76,12 @@ class SeganTraining:
         """Return the game; least squares have the factor 1/2 of the paper (eqs. 5 and 6)."""
         training, schedule = self.section.training, RATE_SCHEDULES[self.section.training.schedule]
         weights = {"difference": self.section.difference, "adversary": 0.5}
-        players = [Player(GENERATOR, self.network, optimizer_of(self.network, training))]
+        players = [Player(GENERATOR, self.network, optimizer_for(self.network, training))]
         rules = {
             GENERATOR: Rules(self.generate, weights, average=training.average, clip=training.clip, schedule=schedule)
         }
         if self.discriminator is not None:
-            opponent = Player(DISCRIMINATOR, self.discriminator, optimizer_of(self.discriminator, training))
+            opponent = Player(DISCRIMINATOR, self.discriminator, optimizer_for(self.discriminator, training))
             players.insert(0, opponent)
             halves = {"real": 0.5, "generated": 0.5}
             rules[DISCRIMINATOR] = Rules(self.discriminate, halves, clip=training.clip, schedule=schedule)

@@ -13,7 +13,7 @@ from hepda.adversarial.games.game import Game, Rules
 from hepda.adversarial.games.losses import RowLosses, metric_regression
 from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
-from hepda.adversarial.training.optimizers import OPTIMIZERS
+from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.losses import compared, losses
 from hepda.speech.enhancement.mixtures import Mixtures, Sounds
@@ -22,8 +22,6 @@ from hepda.speech.enhancement.spectra import Spectra, magnitude
 from hepda.speech.quality.recordings import quality_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from hepda.config import EnhancementConfig
     from hepda.config.speech.enhancement import EnhancementTrainingConfig, MaskNetworkConfig, MetricAdversaryConfig
 
@@ -31,7 +29,6 @@ SCALES = {"pesq": (1.0, 4.5), "stoi": (0.0, 1.0), "si_sdr": (-10.0, 30.0)}
 """Of each metric, the values that become 0 and 1; PESQ as in CMGAN (arXiv:2203.15149). Values beyond are cut."""
 ENHANCER, JUDGE = "enhancer", "judge"
 """The players."""
-_MOMENTUM = 0.9
 
 
 def spectra_of(config: EnhancementConfig) -> Spectra:
@@ -183,7 +180,7 @@ class MaskTraining:
         weights = self.section.losses.model_dump()
         schedule = RATE_SCHEDULES[training.schedule]
         steps = 1 if adversary is None else adversary.steps
-        players = [Player(ENHANCER, self.network, optimizer_of(self.network, training), steps)]
+        players = [Player(ENHANCER, self.network, optimizer_for(self.network, training), steps)]
         rules = {
             ENHANCER: Rules(
                 self.enhance,
@@ -194,7 +191,7 @@ class MaskTraining:
             )
         }
         if adversary is not None and self.judge is not None:
-            players.append(Player(JUDGE, self.judge, optimizer_of(self.judge, training)))
+            players.append(Player(JUDGE, self.judge, optimizer_for(self.judge, training)))
             combine, clip = adversary.combine, training.clip
             rules[JUDGE] = Rules(self.judge_quality, combine=combine, clip=clip, schedule=schedule)
         return Game(players, rules, training.turns // steps, training.epochs, seed, str(device))
@@ -216,13 +213,3 @@ def mask_training(
         None if judge is None else judge.to(device),
         None if adversary is None else Judged(adversary.metric, config.rate),
     )
-
-
-def optimizer_of(module: nn.Module, training: EnhancementTrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimizer that the analysis file names; vectors (biases) do not decay."""
-    groups = [
-        {"params": [p for p in module.parameters() if (p.dim() > 1) == decays], "weight_decay": decay}
-        for decays, decay in ((True, training.weight_decay), (False, 0.0))
-    ]
-    momentum = _MOMENTUM if training.momentum is None else training.momentum
-    return OPTIMIZERS[training.optimizer](groups, training.learning_rate, momentum, True)

@@ -174,7 +174,9 @@ def _voice(samples: int, generator: torch.Generator, voices: Sequence[Tensor]) -
     return torch.cat(parts)[:samples]
 
 
-def load_rooms(folder: Path | None, synthetic: Sequence[float], rate: int, seed: int) -> dict[str, Tensor]:
+def load_rooms(
+    folder: Path | None, synthetic: Sequence[float], rate: int, seed: int, only: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """Return room responses [m] by name: the recordings of a folder, and synthetic rooms.
 
     Args:
@@ -182,9 +184,17 @@ def load_rooms(folder: Path | None, synthetic: Sequence[float], rate: int, seed:
         synthetic: reverberation times of the synthetic rooms in seconds.
         rate: rate of the samples in Hz.
         seed: seed of the synthetic rooms.
+        only: names of the recordings to take; empty: all.
+
+    Raises:
+        ConfigError: the folder has no recording of one of these names.
 
     """
-    rooms = {} if folder is None else {path.stem: read_audio(path, rate) for path in sound_files(folder)}
+    files = {} if folder is None else {path.stem: path for path in sound_files(folder)}
+    for name in only:
+        if name not in files:
+            raise ConfigError(f"rooms.only: {name!r} is no recording of {folder}.{nearest(name, files)}")
+    rooms = {name: read_audio(files[name], rate) for name in only or files}
     generator = torch.Generator().manual_seed(seed)
     return rooms | {f"room {t60:g} s": synthetic_room(t60, rate, generator) for t60 in synthetic}
 

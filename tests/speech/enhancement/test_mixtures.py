@@ -156,7 +156,8 @@ def test_places_of_recordings_in_strings_are_told(sounds: Sounds) -> None:
     assert sounds.material is not None
     corpus = sounds.material.corpus
     strings = strings_of(corpus, np.arange(40), np.array([0, 0, 0]), small().strings, np.random.default_rng(1))
-    for recording, string, start in zip(*(t.tolist() for t in (strings.recording, strings.string, strings.start))):
+    places = torch.stack([strings.recording, strings.string, strings.start], dim=1).tolist()
+    for recording, string, start in places:
         spoken = corpus.tape.utterance(recording)
         assert torch.equal(strings.tape.utterance(string)[start : start + len(spoken)], spoken)
     assert strings.string.tolist() == sorted(strings.string.tolist()) and set(strings.string.tolist()) == {0, 1, 2}
