@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
 from hepda.errors import SourceError
-from hepda.speech.enhancement.spectra import Spectra, magnitude
+from hepda.speech.enhancement.spectra import Spectra, level, magnitude
+from hepda.speech.enhancement.streaming import enhanced_parts
 
 FORMAT = "hepda.enhancement/1"
 DILATIONS = (1, 2, 4, 8, 16, 32)
 """Of the convolutions of a mask network, in this order, again and again."""
-_LOUDEST = 1.0 / 32768.0  # the smallest level (rms) that is brought to 1: digital silence stays silence
 
 
 class FrameNorm(nn.Module):
@@ -122,8 +122,6 @@ class MaskNetwork(nn.Module):
 
     def parts(self, noisy: Tensor) -> Iterator[Tensor]:
         """Yield the enhanced sound of noisy samples [n], part after part."""
-        from hepda.speech.enhancement.streaming import enhanced_parts
-
         return enhanced_parts(self, noisy)
 
     def save(self, path: Path) -> None:
@@ -148,11 +146,6 @@ class MaskNetwork(nn.Module):
             network = cls(Spectra(**description["spectra"]), **description["shape"])
             network.load_state_dict(tensors)
         return network.eval()
-
-
-def level(sounds: Tensor) -> Tensor:
-    """Return the root mean square [b, 1] of sounds [b, n], at least one step of 16 bits."""
-    return sounds.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(_LOUDEST)
 
 
 class QualityNetwork(nn.Module):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hepda.speech.enhancement.networks import MaskNetwork, level
-from hepda.speech.enhancement.spectra import Spectra
+from hepda.speech.enhancement.spectra import Spectra, level
+
+if TYPE_CHECKING:
+    from hepda.speech.enhancement.networks import MaskNetwork
 
 FRAMES = 2048
 """Frames of a part: at 16 ms from one to the next, 33 s of sound."""

@@ -17,8 +17,8 @@ from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.losses import compared, losses
 from hepda.speech.enhancement.mixtures import Mixtures, Sounds
-from hepda.speech.enhancement.networks import MaskNetwork, QualityNetwork, level
-from hepda.speech.enhancement.spectra import Spectra, magnitude
+from hepda.speech.enhancement.networks import MaskNetwork, QualityNetwork
+from hepda.speech.enhancement.spectra import Spectra, level, magnitude
 from hepda.speech.quality.recordings import quality_of
 
 if TYPE_CHECKING:
