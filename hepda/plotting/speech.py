@@ -108,8 +108,24 @@ def probe_figure(
 
 
 @styled
-def confusion_figure(panels: Mapping[str, Array], words: Sequence[str]) -> Figure:
-    """Draw the shares of the recognised words (columns) for each spoken word (rows), one panel per condition."""
+def confusion_figure(
+    panels: Mapping[str, Array],
+    words: Sequence[str],
+    *,
+    columns: str = "Recognised",
+    rows: str = "Spoken",
+    shares_of: str = "Fraction of the spoken word [%]",
+) -> Figure:
+    """Draw the shares of the recognised words (columns) for each spoken word (rows), one panel per condition.
+
+    Args:
+        panels: shares [words, words] by title; NaN is left blank.
+        words: names of rows and columns.
+        columns: what the columns are.
+        rows: what the rows are.
+        shares_of: what the shares are, with the unit.
+
+    """
     size = min(PAGE, 3.2 * len(panels) + 0.4), 3.5 if len(panels) < 3 else 2.7
     drawn = Figure(figsize=size, layout="constrained", dpi=DPI)
     axes = drawn.subplots(1, len(panels), squeeze=False)[0]
@@ -125,10 +141,10 @@ def confusion_figure(panels: Mapping[str, Array], words: Sequence[str]) -> Figur
         panel.tick_params(length=0, which="both")
         panel.minorticks_off()
         panel.set_title(title)
-        panel.set_xlabel("Recognised")
-    axes[0].set_ylabel("Spoken")
+        panel.set_xlabel(columns)
+    axes[0].set_ylabel(rows)
     if image is not None:
-        drawn.colorbar(image, ax=list(axes), label="Fraction of the spoken word [%]", shrink=0.8)
+        drawn.colorbar(image, ax=list(axes), label=shares_of, shrink=0.8)
     return drawn
 
 

@@ -1,12 +1,13 @@
-"""The tables of the trainings and of what fusions of models have learned, which every kind of data has."""
+"""The tables and figures of the trainings, and what fusions of models have learned, which every kind of data has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from hepda.number_format import Cell, Quantity, Table
+from hepda.report.drawing import Drawing
 from hepda.results.metrics import FusionEntry, RunMetrics
 from hepda.results.record import Record
 
@@ -23,6 +24,32 @@ TRAINING = {
 def training_table(metrics: RunMetrics) -> Table:
     """Return time, rate and epochs of the trainings of each model."""
     return numbers_table("Training", {name: model.training for name, model in metrics.models.items()}, TRAINING)
+
+
+def history_drawings(
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]], title: Callable[[str], str], caption: str
+) -> Iterator[Drawing]:
+    """Yield the history of each model, a line for each of its trainings.
+
+    Args:
+        histories: of each model, the columns of each training.
+        title: the name of a model in figures.
+        caption: of the figures.
+
+    """
+    from hepda.plotting import training
+    from hepda.plotting.base.plot import Plot
+
+    for model, columns in histories.items():
+        panels, levels = training.history_panels(
+            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
+        )
+        yield Drawing(
+            "training", f"history_{model}", f"Training of {title(model)}", caption,
+            lambda panels=panels, levels=levels, model=model: Plot.of(  # type: ignore[misc]
+                training.training_figure, panels, model=title(model), levels=levels, best_epochs=()
+            ),
+        )  # fmt: skip
 
 
 _FUSION = (

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hepda.plotting import conversion as plots
 from hepda.plotting import speech as speech_plots
-from hepda.plotting import training as training_plots
 from hepda.plotting.base.plot import Plot
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 from hepda.report.sounds import Sound
+from hepda.report.training import history_drawings
 from hepda.results.conversion import ConversionMetrics
 from hepda.speech.conversion.effects import Conversions, ConversionSounds, bank_of
 from hepda.speech.conversion.jobs import COLUMNS, questions, read_network
@@ -84,7 +83,10 @@ def by_effects(data: ConversionData) -> Iterator[Drawing]:
     yield Drawing(
         "summary", "effects", "Conversions that are judged as wanted",
         "In percent, by an independent classifier; strings of speakers that no training has.",
-        lambda: Plot.of(plots.effects_figure, panels, [names[number] for number in seen]),
+        lambda: Plot.of(
+            speech_plots.confusion_figure, panels, [names[number] for number in seen], columns="Wanted effect",
+            rows="Effect of the source", shares_of="Judged as wanted [%]",
+        ),
         first=True,
     )  # fmt: skip
 
@@ -134,14 +136,5 @@ def sounds(data: ConversionData) -> list[Sound]:
 
 def trainings(data: ConversionData) -> Iterator[Drawing]:
     """Yield the history of each network."""
-    for model, columns in data.histories.items():
-        panels, levels = training_plots.history_panels(
-            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
-        )
-        yield Drawing(
-            "training", f"history_{model}", f"Training of {data.title(model)}",
-            "One line per training. `content` is the loss of the effect behind the reversal.",
-            lambda panels=panels, levels=levels, model=model: Plot.of(  # type: ignore[misc]
-                training_plots.training_figure, panels, model=data.title(model), levels=levels, best_epochs=()
-            ),
-        )  # fmt: skip
+    caption = "One line per training. `content` is the loss of the effect behind the reversal."
+    yield from history_drawings(data.histories, data.title, caption)

@@ -25,6 +25,7 @@ from hepda.speech.conversion.models import Converter, Question, converter_of
 from hepda.speech.conversion.networks import ConversionNetwork
 from hepda.speech.conversion.probes import effect_probe
 from hepda.speech.conversion.training import conversion_training
+from hepda.speech.scores import planned
 
 COLUMNS = ("judged", "distance", "source_distance", "wrong_words", "words", "speaker")
 """Columns of a score: is the wanted effect recognised; mean absolute distance of log-mel frames to the true conversion,
@@ -68,9 +69,7 @@ def jobs_of(config: ConversionConfig, table: Path, run: Path, work: Path, device
     """Return all trainings, seed by seed; what is not trained is done once."""
     return [
         ConversionJob(config.seed_for(model), model, 0, member, table, run, work, device, "plain", config=config)
-        for member in range(config.seeds)
-        for model in config.models
-        if model in config.networks or member == 0
+        for model, member in planned(config.models, config.networks, config.seeds)
     ]
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import ConversionConfig
-from hepda.errors import ConfigError, DataError, SourceError
+from hepda.errors import DataError, SourceError
 from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.results.conversion import ConversionMetrics
 from hepda.results.metrics import head
@@ -19,6 +18,7 @@ from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
+from hepda.speech import scores as scores_of
 
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
@@ -112,10 +112,7 @@ class ConversionKind(KindOf[ConversionMetrics]):
 
     def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
         """Return the scores [members, rows, columns] of each model."""
-        return {
-            model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
-            for model in self.config.models
-        }
+        return scores_of.stacked(results, self.config.models)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """Return the columns of scores.parquet: a row for each conversion."""
@@ -129,32 +126,19 @@ class ConversionKind(KindOf[ConversionMetrics]):
             "effect": [names[number] for number in tests.effect.tolist()],
             "wanted": [names[number] for number in tests.wanted.tolist()],
         }
-        for model, score in scores.items():
-            for member, values in enumerate(score):
-                for number, column in enumerate(COLUMNS):
-                    columns[f"{model}.{member}.{column}"] = values[:, number]
-        return columns
+        return columns | scores_of.columns_of(scores, COLUMNS)
 
-    def _members(self, model: str) -> range:
-        return range(self.config.seeds if model in self.config.networks else 1)
+    @property
+    def _members(self) -> dict[str, int]:
+        """The number of trainings of each model; what is not trained is done once."""
+        config = self.config
+        return {model: config.seeds if model in config.networks else 1 for model in config.models}
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """Return the scores of scores.parquet. Raises ConfigError if they are not those of the sound read now."""
         from hepda.speech.conversion.jobs import COLUMNS
 
-        columns = [f"{m}.{s}.{c}" for m in self.config.models for s in self._members(m) for c in COLUMNS]
-        saved = run_directory.read_scores(run, {"string": "iu"} | dict.fromkeys(columns, "f"))
-        if not np.array_equal(saved["string"].to_numpy(), self.tests.string.numpy()):
-            raise ConfigError(
-                f"{run / 'scores.parquet'} is not of the models and recordings of {run / 'config.yaml'}. Train again."
-            )
-        return {
-            model: np.stack([
-                np.stack([saved[f"{model}.{member}.{column}"].to_numpy() for column in COLUMNS], axis=1)
-                for member in self._members(model)
-            ])
-            for model in self.config.models
-        }  # fmt: skip
+        return scores_of.read(run, self._members, COLUMNS, self.tests.string.numpy())
 
     def files(self) -> Any:
         """Return where the recordings are from, and the effects."""
@@ -168,7 +152,7 @@ class ConversionKind(KindOf[ConversionMetrics]):
         trainings = run_directory.read_json(context.run / "manifest.json")["training"]
         models = {}
         for model, score in scores.items():
-            about = [trainings[f"{model}-fold0-member{member}"] for member in self._members(model)]
+            about = [trainings[f"{model}-fold0-member{member}"] for member in range(self._members[model])]
             probes = [entry["probe"] for entry in about if "probe" in entry]
             models[model] = {
                 "title": config.models[model].title or model, **model_numbers(sounds, tests, score, probes),

@@ -11,11 +11,11 @@ import numpy as np
 
 from hepda.plotting import enhancement as plots
 from hepda.plotting import speech as speech_plots
-from hepda.plotting import training as training_plots
 from hepda.plotting.base.plot import Plot
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
 from hepda.report.sounds import Sound
+from hepda.report.training import history_drawings
 from hepda.results.enhancement import EnhancementMetrics
 from hepda.speech.enhancement.mixtures import Sounds
 from hepda.speech.enhancement.models import enhancer_of, read_network
@@ -125,14 +125,5 @@ def sounds(data: EnhancementData) -> list[Sound]:
 
 def trainings(data: EnhancementData) -> Iterator[Drawing]:
     """Yield the history of each network."""
-    for model, columns in data.histories.items():
-        panels, levels = training_plots.history_panels(
-            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
-        )
-        yield Drawing(
-            "training", f"history_{model}", f"Training of {data.title(model)}",
-            "One line per training. The losses of `judge` are those of the network that predicts quality.",
-            lambda panels=panels, levels=levels, model=model: Plot.of(  # type: ignore[misc]
-                training_plots.training_figure, panels, model=data.title(model), levels=levels, best_epochs=()
-            ),
-        )  # fmt: skip
+    caption = "One line per training. The losses of `judge` are those of the network that predicts quality."
+    yield from history_drawings(data.histories, data.title, caption)

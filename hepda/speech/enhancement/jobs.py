@@ -21,6 +21,7 @@ from hepda.speech.enhancement.models import Enhancer, TrainedNetwork, enhancer_o
 from hepda.speech.enhancement.segan_training import SeganTraining, segan_training
 from hepda.speech.enhancement.training import MaskTraining, mask_training
 from hepda.speech.quality.recordings import quality_of
+from hepda.speech.scores import planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,7 @@ def jobs_of(config: EnhancementConfig, table: Path, run: Path, work: Path, devic
     """Return all trainings, seed by seed; what is not trained is done once."""
     return [
         EnhancementJob(config.seed_for(model), model, 0, member, table, run, work, device, "plain", config=config)
-        for member in range(config.seeds)
-        for model in config.models
-        if model in config.networks or member == 0
+        for model, member in planned(config.models, config.networks, config.seeds)
     ]
 
 

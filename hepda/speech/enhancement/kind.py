@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import EnhancementConfig
-from hepda.errors import ConfigError, DataError, SourceError
+from hepda.errors import DataError, SourceError
 from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.results.enhancement import EnhancementMetrics
 from hepda.results.metrics import head
@@ -19,6 +18,7 @@ from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
+from hepda.speech import scores as scores_of
 
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
@@ -109,10 +109,7 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
 
     def combine(self, results: Sequence[TrainingResult], run: Path) -> dict[str, Array]:
         """Return the scores [members, rows, metrics] of each model."""
-        return {
-            model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
-            for model in self.config.models
-        }
+        return scores_of.stacked(results, self.config.models)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """Return the columns of scores.parquet: a row for each test mixture."""
@@ -123,31 +120,17 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
             "noise": [sounds.noises[number] if number >= 0 else None for number in test.noise.tolist()],
             "snr": test.snr.numpy(),
         }
-        for model, score in scores.items():
-            for member, values in enumerate(score):
-                for number, metric in enumerate(self.config.evaluation.metrics):
-                    columns[f"{model}.{member}.{metric}"] = values[:, number]
-        return columns
+        return columns | scores_of.columns_of(scores, self.config.evaluation.metrics)
 
-    def _members(self, model: str) -> range:
-        return range(self.config.seeds if model in self.config.networks else 1)
+    @property
+    def _members(self) -> dict[str, int]:
+        """The number of trainings of each model; what is not trained is done once."""
+        config = self.config
+        return {model: config.seeds if model in config.networks else 1 for model in config.models}
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """Return the scores of scores.parquet. Raises ConfigError if they are not those of the sound read now."""
-        metrics = self.config.evaluation.metrics
-        columns = [f"{m}.{s}.{c}" for m in self.config.models for s in self._members(m) for c in metrics]
-        saved = run_directory.read_scores(run, {"string": "iu"} | dict.fromkeys(columns, "f"))
-        if not np.array_equal(saved["string"].to_numpy(), self.sounds.test.string.numpy()):
-            raise ConfigError(
-                f"{run / 'scores.parquet'} is not of the models and recordings of {run / 'config.yaml'}. Train again."
-            )
-        return {
-            model: np.stack([
-                np.stack([saved[f"{model}.{member}.{metric}"].to_numpy() for metric in metrics], axis=1)
-                for member in self._members(model)
-            ])
-            for model in self.config.models
-        }  # fmt: skip
+        return scores_of.read(run, self._members, self.config.evaluation.metrics, self.sounds.test.string.numpy())
 
     def files(self) -> Any:
         """Return where speech and noise are from, and how much there is."""
@@ -163,7 +146,7 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
         noisy = next((scores[name] for name, section in config.models.items() if section.kind == "noisy"), None)
         models = {}
         for model, score in scores.items():
-            about = [trainings[f"{model}-fold0-member{member}"] for member in self._members(model)]
+            about = [trainings[f"{model}-fold0-member{member}"] for member in range(self._members[model])]
             counted = {
                 key: sum(entry[key] for entry in about) for key in ("measured", "not_measured") if key in about[0]
             }

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from hepda.plotting import speech as plots
-from hepda.plotting import training as training_plots
 from hepda.plotting.base.plot import Plot
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
+from hepda.report.training import history_drawings
 from hepda.results.record import Measured
 from hepda.results.speech import Recognition, SpeechModel
 from hepda.speech.dataset.material import Material, aligner_frames
@@ -64,18 +64,11 @@ def drawings(run: SpeechFigureData) -> list[Drawing]:
 
 def trainings(run: SpeechFigureData) -> Iterator[Drawing]:
     """Yield the history of each model."""
-    for model, columns in run.histories.items():
-        panels, levels = training_plots.history_panels(
-            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
-        )
-        yield Drawing(
-            "training", f"history_{model}", f"Training of {run.title(model)}",
-            "One line per training. A domain head at chance does not prove that no information is left; see the "
-            "fresh probes.",
-            lambda panels=panels, levels=levels, model=model: Plot.of(  # type: ignore[misc]
-                training_plots.training_figure, panels, model=run.title(model), levels=levels, best_epochs=()
-            ),
-        )  # fmt: skip
+    caption = (
+        "One line per training. A domain head at chance does not prove that no information is left; see the fresh "
+        "probes."
+    )
+    yield from history_drawings(run.histories, run.title, caption)
 
 
 def _curve(points: Sequence[tuple[float, Measured]]) -> plots.ErrorCurve:
