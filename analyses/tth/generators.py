@@ -71,9 +71,12 @@ def rows_of(table: FeatureTable, domain: str) -> Iterator[tuple[str, Estimate, i
     features = {name: table.features[chosen, n] for n, name in enumerate(table.names)}
     yield "jets", mean_of(features["n_jets"], weight), 2
     yield "HT [GeV]", mean_of(features["ht"], weight), 0
-    for name, is_in in (("three b tags at 70 % [%]", features["n_b70"] == 3), ("four [%]", features["n_b70"] >= 4)):
+    for name, is_in, places in (
+        ("three b tags at 70 % [%]", features["n_b70"] == 3, 1),
+        ("four [%]", features["n_b70"] >= 4, 2),
+    ):
         share = mean_of(is_in, weight)
-        yield name, Estimate(100.0 * share.value, 100.0 * share.error), 1
+        yield name, Estimate(100.0 * share.value, 100.0 * share.error), places
 
 
 def generators_table(table: FeatureTable, domains: Sequence[str]) -> str:

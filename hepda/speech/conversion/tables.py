@@ -9,7 +9,7 @@ from hepda.speech.conversion.numbers import QUALITIES
 from hepda.speech.results.tables import percent
 
 HEADS = {
-    "judged": "Judged as wanted [%]", "distance": "Distance to the truth / of the source",
+    "judged": "Judged as wanted [%]", "distance": "Distance to the truth over that of the source",
     "word_errors": "Word errors [%]", "speaker": "Speaker kept [%]",
 }  # fmt: skip
 """Names of the qualities in tables."""
