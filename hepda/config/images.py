@@ -102,6 +102,9 @@ class ImageTrainingConfig(TrainingConfig):
     last epoch. With it, `patience` counts epochs without a better score."""
 
 
+Pixel = Annotated[int, Field(ge=0, le=511)]
+
+
 class ImageModelConfig(Section):
     """An encoder, a class head and, with `domain:`, a domain loss."""
 
@@ -122,6 +125,9 @@ class ImageModelConfig(Section):
     """Share of the units that are set to zero in a step."""
     normalise: Literal["mean", "image"] = "mean"
     """Channels to the mean and width of the source, or every image to mean 0 and width 1 by itself."""
+    crop: tuple[Pixel, Pixel, Annotated[int, Field(ge=4, le=512)]] | None = Field(default=None, strict=False)
+    """First row, first column, and rows and columns of the part of every image that the model reads; null: all of it.
+    Models of several crops can be fused (`kind: fusion`)."""
     class_head: Widths = ()
     """Hidden widths of the class head; empty: one linear layer."""
     augment: tuple[Augmentation, ...] = Field(default=(), strict=False)
@@ -276,6 +282,8 @@ def _models(config: ImagesConfig) -> Iterator[str]:
         path = f"models.{name}"
         if model.encoder != "small" and given(model, "batch_norm"):
             yield f"{path}.batch_norm: has an effect only on `encoder: small`; remove it."
+        if model.crop is not None and max(model.crop[:2]) + model.crop[2] > config.pixels.size:
+            yield f"{path}.crop: goes beyond images of {config.pixels.size} x {config.pixels.size} pixels."
         if model.train_on == "target" and model.domain is not None:
             yield f"{path}.domain: a model that is trained on the target's labels has no domain to adapt to; remove it."
         yield from too_large(f"{path}.class_head", (model.features, *model.class_head))

@@ -21,18 +21,22 @@ class PixelInputs(nn.Module):
     """Normalisation of pixel values in front of the first layer: the output is around 0 and of order 1.
 
     With `image` every image has mean 0 and width 1 over all its channels and pixels. Otherwise the mean of each channel
-    over the source is subtracted, in units of 255 (the mean subtraction of the papers).
+    over the source is subtracted, in units of 255 (the mean subtraction of the papers). With `crop` (first row, first
+    column, rows and columns) only this part of an image is seen by what follows.
     """
 
     mean: Tensor
 
-    def __init__(self, channels: int, normalise: str) -> None:
+    def __init__(self, channels: int, normalise: str, crop: tuple[int, int, int] | None = None) -> None:
         super().__init__()
-        self.normalise = normalise
+        self.normalise, self.crop = normalise, crop
         self.register_buffer("mean", torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the images [n, channels, rows, columns] as described for the class."""
+        if self.crop is not None:
+            row, column, size = self.crop
+            x = x[:, :, row : row + size, column : column + size]
         if self.normalise == "image":
             flat = x.permute(0, 2, 3, 1).reshape(len(x), -1)  # a view in channels_last, ten times as fast as var_mean
             rows = functional.layer_norm(flat, flat.shape[1:], eps=1.0)
@@ -138,7 +142,8 @@ def encoder(section: ImageModelConfig, channels: int, size: int) -> nn.Sequentia
         MissingExtraError: the encoder is `resnet50` and the extra `vision` is not installed.
 
     """
-    inputs = PixelInputs(channels, section.normalise)
+    inputs = PixelInputs(channels, section.normalise, section.crop)
+    size = size if section.crop is None else section.crop[2]
     if section.encoder == "resnet50":
         return nn.Sequential(inputs, *_resnet50())
     if section.encoder in PAPERS:

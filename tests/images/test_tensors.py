@@ -8,7 +8,7 @@ from hepda.adversarial import DomainBatchNorm, DomainRows, Network
 from hepda.adversarial.data.batches import as_tensor, channels_last
 from hepda.config import validate_any
 from hepda.config.images import ImageDomainConfig, ImageModelConfig
-from hepda.errors import DataError, SourceError
+from hepda.errors import ConfigError, DataError, SourceError
 from hepda.images import augmentation
 from hepda.images.arrays import Images, digit_names
 from hepda.images.encoders import PixelInputs, encoder, heads, width_of
@@ -259,3 +259,23 @@ def test_views_of_self_training_come_on_top_of_the_augmentation():
     section = config_of(domain={"method": "dann,pseudo", "view": ["cutout"], "threshold": 0.8}, augment=["shift"])
     (term,) = empty_network(section.models["m"], 1, 8, 2).terms
     assert term.transform.names == ("shift", "cutout") and term.threshold == 0.8
+
+
+def test_a_model_of_a_crop_sees_nothing_else():
+    section = ImageModelConfig(crop=(2, 1, 6), width=4, features=8, batch_norm="none")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = encoder(section, 1, 10).eval()
+    x = torch.rand(3, 1, 10, 10, generator=torch.Generator().manual_seed(2)) * 255.0
+    changed = torch.zeros_like(x)
+    changed[:, :, 2:8, 1:7] = x[:, :, 2:8, 1:7]
+    assert width_of(network, 1, 10) == 8 and torch.equal(network(changed), network(x))
+    changed[:, :, 7, 6] += 90.0
+    assert not torch.equal(network(changed), network(x))
+
+
+def test_a_crop_that_goes_beyond_the_images_is_told():
+    data = {"name": "x", "kind": "images", "source": {"data": "digits"}, "target": {"data": "shifted_digits"},
+            "pixels": {"size": 8}, "models": {"a": {"crop": [3, 0, 6]}}}  # fmt: skip
+    with pytest.raises(ConfigError, match=r"models\.a\.crop: goes beyond images of 8 x 8 pixels"):
+        validate_any(data, "test")
