@@ -106,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _reduced(name: str) -> list[str]:
     """Return overrides that leave one model, which needs no columns of its own, and no data."""
     models = load_config(name).models
-    return [*(f"models.{model}=null" for model in models if model != MODEL), "samples.data=null", "fit=null", "evaluation.bias=null"]
+    without = ("samples.data", "fit", "evaluation.bias", *(f"models.{name}" for name in models if name != MODEL))
+    return [f"{key}=null" for key in without]
 
 
 if __name__ == "__main__":
