@@ -45,7 +45,7 @@ def test_folders_are_relative_to_the_analysis_file_and_published_sets_are_names(
         ({"frames": {"context": {"left": 5, "right": 4, "step": 2}}}, r"no multiples of the step"),
         ({"evaluation": {"quoted": 3.0}}, r"3 dB is not among"),
         ({"evaluation": {"baseline": "cleen"}}, r"Did you mean 'clean'"),
-        ({"speech": {"data": "tones", "folder": "x"}}, r"`data: folder`, and only there"),
+        ({"speech": {"data": "tones", "folder": "x"}}, r"`data: folder` and `data: recordings`, and only there"),
         ({"states": {"states": 2}}, r"greater than or equal to 3"),
         ({"noise": {"unsen": ["pink"]}}, r"Did you mean 'unseen'"),
     ],

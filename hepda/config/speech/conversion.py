@@ -45,7 +45,7 @@ class CopyConfig(Section):
     """Its name in tables; null: its key."""
 
 
-class TruthConfig(Section):
+class TrueConversionConfig(Section):
     """The same recordings in the wanted room, by convolution: what a conversion can reach."""
 
     kind: Literal["truth"]
@@ -115,7 +115,7 @@ class ConversionNetworkConfig(Section):
 
 
 ConversionModel = Annotated[
-    CopyConfig | TruthConfig | SpectrumConfig | ConversionNetworkConfig, Field(discriminator="kind")
+    CopyConfig | TrueConversionConfig | SpectrumConfig | ConversionNetworkConfig, Field(discriminator="kind")
 ]
 
 

@@ -103,6 +103,17 @@ def word_errors(panels: Mapping[str, Mapping[str, ErrorCurve]], *, xlabel: str) 
     )
 
 
+def qualities(panels: Mapping[str, Mapping[str, ErrorCurve]]) -> list[FigureTable]:
+    """Return measures of quality of enhanced speech against the ratio of speech to noise, by model."""
+    return joined(
+        [
+            _curve("Speech over noise [dB]", label, curve, {"Model": model})
+            for label, of in panels.items()
+            for model, curve in of.items()
+        ]
+    )
+
+
 def probes(
     probe: Mapping[str, ErrorCurve], head: Mapping[str, ErrorCurve], chance: Mapping[str, float]
 ) -> list[FigureTable]:

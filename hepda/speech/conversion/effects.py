@@ -50,7 +50,7 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True)
-class Takes:
+class EffectTakes:
     """Strings of a training, or of judges.
 
     Attributes:
@@ -111,7 +111,7 @@ class ConversionSounds:
     judging: Tensor
     effects: Effects
 
-    def takes(self, config: ConversionConfig, recordings: Tensor, epoch: int, seed: int) -> Takes:
+    def takes(self, config: ConversionConfig, recordings: Tensor, epoch: int, seed: int) -> EffectTakes:
         """Return new strings of recordings in seen effects, each with a wanted effect that differs from its own.
 
         Args:
@@ -132,7 +132,7 @@ class ConversionSounds:
         first = random.integers(len(seen), size=number)
         second = (first + random.integers(1, len(seen), size=number)) % len(seen)
         effect, wanted = torch.from_numpy(seen[first]), torch.from_numpy(seen[second])
-        return Takes(
+        return EffectTakes(
             self.effects.applied(strings, effect), self.effects.applied(strings, wanted),
             self.effects.applied(reference, wanted), effect, wanted,
         )  # fmt: skip

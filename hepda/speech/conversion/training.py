@@ -16,7 +16,7 @@ from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES, ganin_strength
 from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
-from hepda.speech.conversion.effects import ConversionSounds, Takes, bank_of
+from hepda.speech.conversion.effects import ConversionSounds, EffectTakes, bank_of
 from hepda.speech.conversion.networks import ConversionNetwork, cross_entropy
 from hepda.speech.sounds.audio import Tape
 from hepda.speech.sounds.features import FilterBank
@@ -44,7 +44,7 @@ class MelTakes:
     wanted: Tensor
 
     @classmethod
-    def of(cls, bank: FilterBank, takes: Takes) -> MelTakes:
+    def of(cls, bank: FilterBank, takes: EffectTakes) -> MelTakes:
         """Return the frames of takes."""
         (source, first, count), (target, _, _), reference = (
             mel_of(bank, tape) for tape in (takes.source, takes.target, takes.reference)
@@ -70,7 +70,7 @@ class Rows:
 
 
 @dataclass(slots=True)
-class Segments:
+class MelSegments:
     """Segments of the takes of a training, drawn at random; every epoch has new takes.
 
     Attributes:
@@ -136,7 +136,7 @@ class ConversionTraining:
 
     section: ConversionNetworkConfig
     network: ConversionNetwork
-    segments: Segments
+    segments: MelSegments
 
     def losses(self, step: int, random: torch.Generator) -> Mapping[str, Tensor | RowLosses]:
         """Return the losses of a step.
@@ -179,7 +179,7 @@ def conversion_training(
     device: torch.device,
 ) -> ConversionTraining:
     """Return a new network with what it is trained on; the seed draws the weights, and everything later."""
-    segments = Segments(config, section, sounds, bank_of(config), seed, device)
+    segments = MelSegments(config, section, sounds, bank_of(config), seed, device)
     with seeded(seed):
         network = ConversionNetwork(
             config.mel.bands, section.content, section.effect, section.width, section.blocks, len(sounds.effects.names)

@@ -31,7 +31,7 @@ _EPOCHS = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
-class Mixtures:
+class NoisyStrings:
     """Noisy strings and their clean speech.
 
     Attributes:
@@ -68,15 +68,15 @@ class Sounds:
 
     """
 
-    test: Mixtures
+    test: NoisyStrings
     speakers: tuple[str, ...]
     noises: tuple[str, ...]
     training: Tensor
     material: Material | None
-    pairs: Mixtures | None
+    pairs: NoisyStrings | None
     origin: dict[str, str]
 
-    def epoch(self, config: EnhancementConfig, epoch: int, seed: int) -> Mixtures:
+    def epoch(self, config: EnhancementConfig, epoch: int, seed: int) -> NoisyStrings:
         """Return the mixtures of an epoch of a training: new strings in new stretches of noise; pairs are the same."""
         if self.material is None:
             if self.pairs is None:
@@ -95,7 +95,9 @@ class Sounds:
         snr[torch.from_numpy(random.random(number) < config.noise.clean)] = torch.inf
         generator = torch.Generator().manual_seed((seed * _EPOCHS + epoch) % (2**63))
         noise = self.material.noises.train.drawn(kinds, strings.length, generator)
-        return Mixtures(strings, mixed(strings, noise, snr), torch.from_numpy(who), kinds, snr, torch.arange(number))
+        return NoisyStrings(
+            strings, mixed(strings, noise, snr), torch.from_numpy(who), kinds, snr, torch.arange(number)
+        )
 
 
 def load_sounds(config: EnhancementConfig) -> Sounds:
@@ -117,7 +119,7 @@ def _mixed_sounds(config: EnhancementConfig) -> Sounds:
     return Sounds(mixtures, corpus.speakers, material.noises.names, torch.from_numpy(training), material, None, origin)
 
 
-def _tests(config: EnhancementConfig, material: Material, recordings: np.ndarray) -> Mixtures:
+def _tests(config: EnhancementConfig, material: Material, recordings: np.ndarray) -> NoisyStrings:
     """Return the same strings in the same noises at every ratio."""
     random = np.random.default_rng([config.seed, _TEST])
     number, corpus = config.evaluation.strings, material.corpus
@@ -128,7 +130,7 @@ def _tests(config: EnhancementConfig, material: Material, recordings: np.ndarray
     noise = material.noises.test.drawn(kinds, strings.length, generator)
     tapes = [mixed(strings, noise, torch.full((number,), snr)) for snr in config.evaluation.snr]
     repeats = len(tapes)
-    return Mixtures(
+    return NoisyStrings(
         joined([strings] * repeats), joined(tapes), torch.from_numpy(who).repeat(repeats), kinds.repeat(repeats),
         torch.tensor(config.evaluation.snr, dtype=torch.float64).repeat_interleave(number),
         torch.arange(number).repeat(repeats),
@@ -182,14 +184,14 @@ def _pair(clean: Path, noisy: Path, rate: int, most: int | None) -> tuple[tuple[
     return (first.tape.select(keep), second.tape.select(keep)), speakers
 
 
-def _mixtures(tapes: tuple[Tape, Tape], who: Sequence[str], speakers: Sequence[str]) -> Mixtures:
+def _mixtures(tapes: tuple[Tape, Tape], who: Sequence[str], speakers: Sequence[str]) -> NoisyStrings:
     """Return the mixtures of two tapes; their ratio is that of the powers of speech and of the difference."""
     clean, noisy = tapes
     parts = zip(*(torch.split(tape.samples, tape.length.tolist()) for tape in tapes), strict=True)
     snr = [float(10.0 * torch.log10(c.square().sum() / (n - c).square().sum().clamp_min(1e-20))) for c, n in parts]
     number = torch.tensor([list(speakers).index(name) for name in who])
     unknown = torch.full((len(clean),), -1)
-    return Mixtures(clean, noisy, number, unknown, torch.tensor(snr, dtype=torch.float64), torch.arange(len(clean)))
+    return NoisyStrings(clean, noisy, number, unknown, torch.tensor(snr, dtype=torch.float64), torch.arange(len(clean)))
 
 
 # ---- on disk, for the trainings ----
@@ -223,15 +225,15 @@ def read_sounds(folder: Path) -> Sounds:
     )  # fmt: skip
 
 
-def _tensors(name: str, mixtures: Mixtures) -> dict[str, Tensor]:
+def _tensors(name: str, mixtures: NoisyStrings) -> dict[str, Tensor]:
     tapes = {"clean": mixtures.clean, "noisy": mixtures.noisy}
     samples = {f"{name}.{side}": tape.samples for side, tape in tapes.items()}
     others = {f"{name}.{field.name}": getattr(mixtures, field.name) for field in fields(mixtures)[2:]}
     return samples | others | {f"{name}.length": mixtures.clean.length}
 
 
-def _read(name: str, tensors: dict[str, Tensor], rate: int) -> Mixtures:
+def _read(name: str, tensors: dict[str, Tensor], rate: int) -> NoisyStrings:
     length = tensors[f"{name}.length"]
     start = torch.cumsum(length, 0) - length
     clean, noisy = (Tape(tensors[f"{name}.{side}"], start, length, rate) for side in ("clean", "noisy"))
-    return Mixtures(clean, noisy, *(tensors[f"{name}.{field.name}"] for field in fields(Mixtures)[2:]))
+    return NoisyStrings(clean, noisy, *(tensors[f"{name}.{field.name}"] for field in fields(NoisyStrings)[2:]))

@@ -18,7 +18,7 @@ from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.mixtures import Sounds
 from hepda.speech.enhancement.segan import LEVEL, WaveDiscriminator, WaveGenerator, emphasised
-from hepda.speech.enhancement.training import Segments
+from hepda.speech.enhancement.training import SoundSegments
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig
@@ -43,7 +43,7 @@ class SeganTraining:
 
     section: SeganConfig
     network: WaveGenerator
-    segments: Segments
+    segments: SoundSegments
     discriminator: WaveDiscriminator | None
 
     def windows(self, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ def segan_training(
 ) -> SeganTraining:
     """Return new networks with what they are trained on; the seed draws the weights, and everything later."""
     window = section.window(config.rate)
-    segments = Segments(config, sounds, section.training, window, seed, device)
+    segments = SoundSegments(config, sounds, section.training, window, seed, device)
     with seeded(seed):
         network = WaveGenerator(section.channels, section.width, window, section.noise).to(device)
     training = SeganTraining(section, network, segments, None)

@@ -16,7 +16,7 @@ from hepda.adversarial.networks.schedules import RATE_SCHEDULES
 from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.losses import compared, losses
-from hepda.speech.enhancement.mixtures import Mixtures, Sounds
+from hepda.speech.enhancement.mixtures import NoisyStrings, Sounds
 from hepda.speech.enhancement.networks import MaskNetwork, QualityNetwork
 from hepda.speech.enhancement.spectra import Spectra, level, magnitude
 from hepda.speech.quality.recordings import quality_of
@@ -38,8 +38,8 @@ def spectra_of(config: EnhancementConfig) -> Spectra:
 
 
 @dataclass(slots=True)
-class Segments:
-    """Segments of the mixtures of a training, drawn at random; every epoch has new mixtures.
+class SoundSegments:
+    """SoundSegments of the mixtures of a training, drawn at random; every epoch has new mixtures.
 
     Attributes:
         config: the analysis.
@@ -58,7 +58,7 @@ class Segments:
     seed: int
     device: torch.device
     _epoch: int = field(default=-1, init=False)
-    _mixtures: Mixtures = field(init=False)
+    _mixtures: NoisyStrings = field(init=False)
 
     def drawn(self, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return clean and noisy segments [b, samples] for a step, the noisy ones with a mean square of 1.
@@ -129,7 +129,7 @@ class MaskTraining:
 
     section: MaskNetworkConfig
     network: MaskNetwork
-    segments: Segments
+    segments: SoundSegments
     judge: QualityNetwork | None
     judged: Judged | None
 
@@ -205,7 +205,7 @@ def mask_training(
     with seeded(seed):
         network = MaskNetwork(spectra_of(config), section.width, section.blocks, section.causal)
         judge = None if adversary is None else QualityNetwork()
-    segments = Segments(config, sounds, training, round(training.seconds * config.rate), seed, device)
+    segments = SoundSegments(config, sounds, training, round(training.seconds * config.rate), seed, device)
     return MaskTraining(
         section,
         network.to(device),

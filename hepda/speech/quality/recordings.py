@@ -115,7 +115,7 @@ METRICS: Mapping[str, Metric] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class RecordingQuality:
     """The metrics of one recording.
 
     Attributes:
@@ -135,7 +135,9 @@ def check_packages(metrics: Iterable[str], where: str) -> None:
             raise MissingExtraError(package, "quality", where)
 
 
-def quality_of(clean: Samples, estimate: Samples, rate: int, metrics: Sequence[str] = tuple(METRICS)) -> Quality:
+def quality_of(
+    clean: Samples, estimate: Samples, rate: int, metrics: Sequence[str] = tuple(METRICS)
+) -> RecordingQuality:
     """Return metrics of an estimate of a clean recording.
 
     Args:
@@ -161,7 +163,7 @@ def quality_of(clean: Samples, estimate: Samples, rate: int, metrics: Sequence[s
             values[name] = METRICS[name]._of(pair)
         except DataError as error:
             values[name], reasons[name] = None, str(error)
-    return Quality(values, reasons)
+    return RecordingQuality(values, reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Mean:
     reasons: Mapping[str, int]
 
 
-def means(qualities: Sequence[Quality]) -> dict[str, Mean]:
+def means(qualities: Sequence[RecordingQuality]) -> dict[str, Mean]:
     """Return the mean of each metric.
 
     Recordings without a value are in no mean but in `failed`: two methods with different failures have means over
@@ -200,7 +202,7 @@ def means(qualities: Sequence[Quality]) -> dict[str, Mean]:
     return {name: _mean(name, qualities) for name in names}
 
 
-def _mean(name: str, qualities: Sequence[Quality]) -> Mean:
+def _mean(name: str, qualities: Sequence[RecordingQuality]) -> Mean:
     found = [value for quality in qualities if (value := quality.values[name]) is not None]
     reasons = Counter(quality.reasons[name] for quality in qualities if quality.values[name] is None)
     mean = float(np.mean(found)) if found else None

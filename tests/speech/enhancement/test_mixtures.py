@@ -13,7 +13,7 @@ import torch
 from hepda.config import validate_any
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.speech.dataset.strings import strings_of
-from hepda.speech.enhancement.mixtures import Mixtures, Sounds, load_sounds, read_sounds, write_sounds
+from hepda.speech.enhancement.mixtures import NoisyStrings, Sounds, load_sounds, read_sounds, write_sounds
 from tests.speech.enhancement.analysis import SMALL, small
 
 
@@ -22,7 +22,7 @@ def sounds() -> Sounds:
     return load_sounds(small())
 
 
-def ratios(mixtures: Mixtures) -> list[float]:
+def ratios(mixtures: NoisyStrings) -> list[float]:
     """The ratio of speech to noise of each string, from the samples."""
     found = []
     for number in range(len(mixtures)):

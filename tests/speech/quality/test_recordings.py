@@ -8,7 +8,7 @@ import pytest
 
 from hepda.errors import ConfigError, DataError
 from hepda.speech.quality import signals, spectral
-from hepda.speech.quality.recordings import METRICS, Quality, means, quality_of, ratings
+from hepda.speech.quality.recordings import METRICS, RecordingQuality, means, quality_of, ratings
 from hepda.speech.sounds.audio import read_audio
 from tests.speech.quality.signals import noisy, voice
 
@@ -85,9 +85,9 @@ def test_wrong_questions_are_errors_and_not_counted():
 
 def test_means_count_what_has_no_value():
     qualities = [
-        Quality({"pesq": 2.0, "stoi": None}, {"stoi": "short"}),
-        Quality({"pesq": None, "stoi": None}, {"pesq": "silent", "stoi": "short"}),
-        Quality({"pesq": 3.5, "stoi": None}, {"stoi": "silent"}),
+        RecordingQuality({"pesq": 2.0, "stoi": None}, {"stoi": "short"}),
+        RecordingQuality({"pesq": None, "stoi": None}, {"pesq": "silent", "stoi": "short"}),
+        RecordingQuality({"pesq": 3.5, "stoi": None}, {"stoi": "silent"}),
     ]
     found = means(qualities)
     assert (found["pesq"].mean, found["pesq"].counted, found["pesq"].failed) == (2.75, 2, 1)
@@ -100,7 +100,7 @@ def test_means_need_recordings_with_the_same_metrics():
     with pytest.raises(DataError, match="no recordings"):
         means([])
     with pytest.raises(DataError, match="different metrics"):
-        means([Quality({"pesq": 2.0}, {}), Quality({"stoi": 0.5}, {})])
+        means([RecordingQuality({"pesq": 2.0}, {}), RecordingQuality({"stoi": 0.5}, {})])
 
 
 @pytest.mark.skipif(not (DATA / "fsdd").is_dir(), reason="HEPDA_DATA has no recordings of speech")
