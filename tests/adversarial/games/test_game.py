@@ -185,3 +185,22 @@ def test_rules_that_cannot_be() -> None:
         Rules(constant, average=1.0)
     with pytest.raises(ConfigError, match="both with scores"):
         train(gan(1, turns=1, loss="wasserstein", combine="adaptive"))
+
+
+def test_learning_rates_follow_the_schedule_of_their_player() -> None:
+    seen: list[tuple[float, float]] = []
+
+    def schedule(progress: float) -> float:
+        seen.append((progress, rate_of(game)))
+        return 1.0 - progress
+
+    game = gan(2, turns=5, steps=2, schedule=schedule)
+
+    def rate_of(game: Game) -> float:
+        return float(game.players["discriminator"].optimizer.param_groups[0]["lr"])
+
+    train(game)
+    assert [progress for progress, _ in seen] == pytest.approx([n / 20 for n in range(20)])
+    # The rate that is there before an update is that of the update before it.
+    assert [rate for _, rate in seen[1:]] == pytest.approx([1e-3 * (1.0 - n / 20) for n in range(19)])
+    assert game.players["generator"].optimizer.param_groups[0]["lr"] == 1e-3
