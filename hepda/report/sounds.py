@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 from collections.abc import Iterable
@@ -59,8 +58,8 @@ class ReportSound:
         return f"{self.seconds:.1f} s{warning}"
 
 
-def record(run: Path, sounds: Iterable[Sound]) -> None:
-    """Write sounds into a run directory, in the place of earlier ones; one that would clip is made quieter.
+def write_wav(path: Path, samples: NDArray[np.floating[Any]], rate: int) -> None:
+    """Write samples [n] as WAV with 16 bits, completely or not at all.
 
     Raises:
         MissingExtraError: soundfile is not installed.
@@ -70,15 +69,23 @@ def record(run: Path, sounds: Iterable[Sound]) -> None:
         import soundfile
     except ImportError as error:
         raise MissingExtraError("soundfile", "speech") from error
+    with replacing(path, ".wav") as temporary:
+        soundfile.write(temporary, samples, rate, subtype="PCM_16", format="WAV")
+
+
+def record(run: Path, sounds: Iterable[Sound]) -> None:
+    """Write sounds into a run directory, in the place of earlier ones; one that would clip is made quieter.
+
+    Raises:
+        MissingExtraError: soundfile is not installed.
+
+    """
     shutil.rmtree(run / FOLDER, ignore_errors=True)
     entries = []
     for number, sound in enumerate(sounds):
         name = re.sub(r"\W+", "_", f"{number:02}_{sound.title}").strip("_")
         peak = float(np.abs(sound.samples).max(initial=0.0))
-        data = io.BytesIO()
-        soundfile.write(data, sound.samples / max(peak, 1.0), sound.rate, subtype="PCM_16", format="WAV")
-        with replacing(run / FOLDER / f"{name}.wav", ".wav") as temporary:
-            temporary.write_bytes(data.getvalue())
+        write_wav(run / FOLDER / f"{name}.wav", sound.samples / max(peak, 1.0), sound.rate)
         entries.append({
             "section": sound.section, "group": sound.group, "title": sound.title, "file": f"{name}.wav",
             "seconds": len(sound.samples) / sound.rate, "peak": peak,

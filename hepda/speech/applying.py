@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hepda.config import AnyConfig, ConversionConfig, EnhancementConfig, load_any
-from hepda.errors import ConfigError, DataError, MissingExtraError, nearest, replacing
+from hepda.errors import ConfigError, DataError, MissingExtraError, nearest
+from hepda.report.sounds import QUIET, write_wav
 from hepda.runtime import run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.progress import Progress
 from hepda.speech.sounds.audio import SUFFIXES, read_audio, resample, sound_files
 
 SUMMARY = "apply.json"
-_QUIET = 1e-4  # a sound whose loudest sample is below this is told as silent
 _ENHANCING, _CONVERTING = ("wiener", "mask", "segan"), ("network",)
 
 Change = Callable[[Tensor], Tensor]
@@ -97,10 +97,8 @@ def apply_to_sound(
         if not np.isfinite(peak):
             raise DataError(f"{source}: the result has values that are not finite; is the model damaged?")
         restored = _with_rate(changed / np.float32(max(peak, 1.0)), rate, about.samplerate, about.frames)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target, ".wav") as temporary:
-            soundfile.write(temporary, restored, about.samplerate, subtype="PCM_16", format="WAV")
-        done.append(ChangedFile(source, target, len(changed) / rate, peak, peak < _QUIET, took))
+        write_wav(target, restored, about.samplerate)
+        done.append(ChangedFile(source, target, len(changed) / rate, peak, peak < QUIET, took))
         progress.step("files", number + 1, len(tasks))
     entries = [_entry(file) for file in done]
     summary = {"run": str(run), "model": name, "reference": None if reference is None else str(reference)}

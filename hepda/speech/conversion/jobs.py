@@ -19,6 +19,7 @@ from hepda.config import ConversionConfig
 from hepda.config.speech.conversion import ConversionNetworkConfig
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
+from hepda.runtime.run_directory import MODELS
 from hepda.speech.conversion.effects import Conversions, ConversionSounds, bank_of, read_sounds
 from hepda.speech.conversion.judging import Judges, frames_of, verdict, wrong_words
 from hepda.speech.conversion.models import Converter, Question, converter_of
@@ -112,4 +113,4 @@ def read_network(config: ConversionConfig, run: Path, model: str, member: int) -
     """Return the network of a training in a run directory; None for a model that is not trained."""
     if model not in config.networks:
         return None
-    return ConversionNetwork.load(run / "models" / model / f"fold0-member{member}.safetensors")
+    return ConversionNetwork.load(run / MODELS / model / f"fold0-member{member}.safetensors")
