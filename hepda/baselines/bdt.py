@@ -19,6 +19,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ MOST_CATEGORIES = 200
 """Largest number of values of a categorical feature; scikit-learn's trees have 255 bins."""
 _SCORED = 2048
 """Number of events that trees score at once."""
+_KEPT = 16
+"""Number of files of trees that stay in memory once they are read."""
 TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
@@ -256,7 +259,10 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
     if not path.is_file():
         raise SourceError(f"{metadata_path} belongs to {path.name}, which is missing; copy both files")
     numbers = {column: len(values) for column, values in categories.items()}
-    model, features, available = _LOAD[library](path, numbers, loss)
+    state = path.stat()
+    model, features, available = _trees(
+        library, path.absolute(), (state.st_mtime_ns, state.st_size, state.st_ino), tuple(numbers.items()), loss
+    )
     if not 1 <= trees <= available:
         raise SourceError(f"{metadata_path} has {trees} trees, but {path.name} has {available}; copy both files again")
     if isinstance(about.get("features"), list) and len(about["features"]) != features:
@@ -265,6 +271,17 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
             f"{metadata_path} has {n_features} features, but {path.name} has {features}; copy both files again"
         )
     return Bdt(library, model, trees, negative, categories, loss), about
+
+
+@lru_cache(maxsize=_KEPT)
+def _trees(
+    library: str, path: Path, state: tuple[int, ...], numbers: tuple[tuple[int, int], ...], loss: Loss
+) -> tuple[Any, int, int]:
+    """Return the trees of a file, their features and number; of a file that has not changed they are read once.
+
+    A fit scores the events of every systematic by themselves, and scikit-learn's trees take 0.3 s to read and check.
+    """
+    return _LOAD[library](path, dict(numbers), loss)
 
 
 def _loss(saved: Any) -> Loss:

@@ -224,6 +224,15 @@ def test_save_and_load_give_the_same_scores_without_a_pickle(library, tmp_path):
             assert not [name for name in zipfile.ZipFile(path).namelist() if name.endswith((".pkl", ".pickle"))]
 
 
+def test_a_file_that_has_not_changed_is_read_once(library, tmp_path):
+    first, second = (train(library, events(seed=seed), iterations=3) for seed in (1, 2))
+    test = events(seed=9).features
+    first.save(tmp_path, "a", {})
+    assert bdt.load(tmp_path, "a")[0].model is bdt.load(tmp_path, "a")[0].model
+    second.save(tmp_path, "a", {})
+    assert np.array_equal(bdt.load(tmp_path, "a")[0].predict(test), second.predict(test))
+
+
 def test_leaves_without_limit(library):
     trees = train(library, events(), max_leaves=None, max_depth=None, iterations=3, min_samples=50)
     assert trees.trees == 3
