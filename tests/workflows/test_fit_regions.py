@@ -150,7 +150,6 @@ def test_only_the_fit_and_the_systematics_may_differ(tmp_path: Path) -> None:
     assert merged.fit is not None and list(merged.systematics) == list(SYSTEMATICS)
     assert merged.models == trained.models
     for key, value, path in (
-        ("seed", 7, "seed is 7"),
         ("selection", "n_jets >= 6", "selection is 'n_jets >= 6'"),
         ("models", {"bdt": {"kind": "bdt", "iterations": 3}}, r"models\.bdt\.iterations is 3"),
         ("variables", VARIABLES | {"ht": "2 * sum(jet_pt)"}, r"variables\.ht"),
@@ -158,6 +157,24 @@ def test_only_the_fit_and_the_systematics_may_differ(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=f"--config: {path}"):
             with_fit_of(trained, config(**{key: value}))
+
+
+def test_a_variant_of_the_fit_takes_seed_and_processes_of_the_run(tmp_path: Path) -> None:
+    """As in `hepda train --set seed=7 --set training.processes=1` and `hepda fit RUN --config VARIANT`."""
+
+    def config(name: str, **overrides: Any) -> Any:
+        samples = {n: s | {"files": f"/somewhere/{s['files']}"} for n, s in SAMPLES.items()}
+        page = tmp_path / name
+        content = analysis(samples=samples, plots={}, models={"network": {"kind": "network"}}, evaluation={})
+        content["training"] = content["training"] | overrides.pop("training", {})
+        page.write_text(yaml.safe_dump(content | overrides, sort_keys=False))
+        return load_config(page)
+
+    trained = config("run.yaml", seed=7, training={"processes": 1})
+    merged = with_fit_of(trained, config("variant.yaml", fit=FIT))
+    assert merged.fit is not None and merged.seed == 7 and merged.training.processes == 1
+    with pytest.raises(ConfigError, match=r"models\.network\.training\.epochs is 3"):
+        with_fit_of(trained, config("variant.yaml", fit=FIT, training={"epochs": 3}))
 
 
 @pytest.mark.slow

@@ -12,6 +12,10 @@ OF_FIT = ("fit", "systematics")
 """Sections that a fit alone uses."""
 _LOOKS = ("plots", "luminosity_label", "energy", "experiment_label")
 _LOOKS_OF_SAMPLES = ("label", "color")
+_OF_A_RUN = ("seed",)
+"""Usually given with `--set` of the training; the fit uses those of the run."""
+_OF_A_MACHINE = ("processes",)
+"""Keys of `training` that change no number."""
 
 
 def with_fit_of(trained: AnalysisConfig, other: AnalysisConfig) -> AnalysisConfig:
@@ -19,7 +23,7 @@ def with_fit_of(trained: AnalysisConfig, other: AnalysisConfig) -> AnalysisConfi
 
     Args:
         trained: the analysis file of the run.
-        other: the other analysis file. Labels, colours and `plots` of it are not used.
+        other: the other analysis file. Its labels, colours, `plots`, `seed` and `processes` are not used.
 
     Raises:
         ConfigError: the files differ in a key that scores or numbers of the run depend on.
@@ -37,7 +41,10 @@ def with_fit_of(trained: AnalysisConfig, other: AnalysisConfig) -> AnalysisConfi
 
 
 def _compared(config: AnalysisConfig) -> dict[str, Any]:
-    content = config.model_dump(mode="json", by_alias=True, exclude={*OF_FIT, *_LOOKS})
+    content = config.model_dump(mode="json", by_alias=True, exclude={*OF_FIT, *_LOOKS, *_OF_A_RUN})
+    for training in (content["training"], *(model.get("training") for model in content["models"].values())):
+        for key in _OF_A_MACHINE:
+            (training or {}).pop(key, None)
     for sample in content["samples"].values():
         for key in _LOOKS_OF_SAMPLES:
             sample.pop(key, None)
