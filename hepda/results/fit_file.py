@@ -256,6 +256,21 @@ class ToysEntry(Record):
     why: str | None = None
 
 
+class OriginEntry(Record):
+    """A part of a bias: a difference of a process between pseudo-data and templates, and how the fit responds to it."""
+
+    process: str
+    """The class, where only the classes of the pseudo-data are known."""
+    part: Literal["rate", "regions", "shape"]
+    """`rate`: events in all regions; `regions`: how they are distributed over them."""
+    region: str | None = None
+    """Of a shape."""
+    value: Number | None
+    """Fitted mu less 1; null: a bin would be negative, or the fit has no minimum."""
+    error: Number | None
+    """Of the finite pseudo-data."""
+
+
 class ClosedEntry(Record):
     """A fit to pseudo-data at one injected strength."""
 
@@ -278,6 +293,9 @@ class ClosedEntry(Record):
     replicas: list[Number | None] = Field(default_factory=list)
     """Fitted mu of bootstrap replicas of the pseudo-data at mu = 1; null where there is no minimum. Replica k has the
     same events in every model and run."""
+    origins: list[OriginEntry] = Field(default_factory=list)
+    """Parts of the bias at mu = 1, where the processes of the pseudo-data are known; they add up to it as far as the
+    fit is linear."""
     why: str | None = None
 
 

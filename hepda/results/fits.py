@@ -115,6 +115,17 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A part of the bias of mu: a difference between the pseudo-data and the templates, and how the fit responds."""
+
+    process: str
+    part: str  # "rate", "regions" (how the process is distributed over them) or "shape"
+    region: str | None  # of a shape
+    value: float | None  # None: a bin would have negative content, or the fit has no minimum
+    error: float | None  # of the finite pseudo-data
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorBudget:
     """The error of mu by origin; the parts add up to the total in quadrature."""
 

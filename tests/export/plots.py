@@ -9,7 +9,7 @@ from hepda.plotting import enhancement, images, speech, training
 from hepda.plotting.base.histogram import Histogram
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
-from hepda.plotting.fit import closure, correlations, parameters, ranking, regions, scan, strengths
+from hepda.plotting.fit import closure, correlations, origins, parameters, ranking, regions, scan, strengths
 from hepda.plotting.scores import (
     bias,
     calibration,
@@ -47,7 +47,7 @@ from hepda.results.evaluation import (
     SignificanceScan,
 )
 from hepda.results.few_shot import FewShot, FewShotMethod
-from hepda.results.fit_file import CorrelationEntry, ScanEntry
+from hepda.results.fit_file import CorrelationEntry, OriginEntry, ScanEntry
 from tests.plotting.fit import records
 
 LABEL = Label("Simulation", 140.0, 13.6)
@@ -106,6 +106,11 @@ FITS = {"third": {"net": [records.closed(0.0, 0.1), records.closed(1.0, 0.9, 0.6
 SCAN = ScanEntry(parameter="mu", values=[0.0, 1.0, 2.0], twice_delta_nll=[1.0, 0.0, None], fixed=[4.0, 0.0, 4.0],
                  best=1.0, error=1.0)  # fmt: skip
 CORRELATION = CorrelationEntry(names=["mu", "jes"], matrix=[[1.0, -0.3], [-0.3, 1.0]])
+ORIGINS = [
+    OriginEntry(process="ttb", part="rate", value=0.08, error=0.01),
+    OriginEntry(process="ttb", part="regions", value=None, error=None),
+    OriginEntry(process="ttb", part="shape", region="sr", value=-0.03, error=0.02),
+]
 TEXTS = regions.RegionTexts("sr", "$H_T$", "GeV")
 SHIFTS = [
     EfficiencyShift(0.3, 0.8, 0.1, 0.12, 0.2, 0.05, null=Interval(0.0, -0.1, 0.12, 0.95)),
@@ -121,6 +126,7 @@ PLOTS = {
     "parameters": Plot.of(parameters.parameters_figure, records.parameters(), label=LABEL),
     "ranking": Plot.of(ranking.ranking_figure, [records.impact("jes")], mu=1.0, error=0.3, label=LABEL),
     "correlations": Plot.of(correlations.correlation_figure, CORRELATION, records.parameters(), label=LABEL),
+    "origins": Plot.of(origins.origins_figure, {"third": (0.1, ORIGINS), "data": (-0.2, ORIGINS[:2])}, label=LABEL),
     "scan": Plot.of(scan.scan_figure, SCAN, label=LABEL),
     "strengths": Plot.of(strengths.strengths_figure, {"net": records.model()}, label=LABEL),
     "closure": Plot.of(closure.closure_bias_figure, FITS, source="simulation", label=LABEL),

@@ -12,7 +12,7 @@ import pytest
 
 from hepda.errors import ConfigError
 from hepda.evaluation.fits.fitting import fit
-from hepda.evaluation.fits.scan import scan
+from hepda.evaluation.fits.studies.scan import scan
 from hepda.evaluation.fits.templates import Templates
 from hepda.export.finished_run import ExportedRun
 from hepda.export.fits import templates_of

@@ -1,4 +1,6 @@
-"""The rates of processes that pseudo-data have, with which the free rates of a fit to them are compared."""
+"""The processes of pseudo-data: their rates, with which the free rates of a fit are compared, and which events are of
+which process.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +60,42 @@ def true_rates(
         else:
             rates[rate] = (sumw / expected, float(np.sqrt(sumw2)) / expected)
     return rates
+
+
+def events_by_process(
+    domain: str,
+    used: tuple[Mask, Mask],
+    table: FeatureTable,
+    specs: tuple[Domains, SystematicsSpec],
+    true_class: Array | None = None,
+) -> dict[str, tuple[tuple[str, ...], Mask]]:
+    """Return the samples of the templates and the events [n] of a domain's pseudo-data by process.
+
+    Where only the classes of the events are known, it is by class; empty if these are not known either.
+
+    Args:
+        domain: the domain of the pseudo-data.
+        used: masks [n] of their events, and of those among them that are borrowed from the nominal domain.
+        table: the events.
+        specs: the domains, and what is uncertain in the templates.
+        true_class: index of the class [n] of each event, known for pseudo-data too; -1 where it is not. None: unknown.
+
+    """
+    _, systematics = specs
+    every, borrowed = used
+    for names in (systematics.processes, systematics.classes.of_sample):
+        groups: dict[str, list[str]] = {}
+        for sample in systematics.templates:
+            groups.setdefault(names.get(sample) or sample, []).append(sample)
+        found: dict[str, tuple[tuple[str, ...], Mask]] = {}
+        for name, samples in groups.items():
+            events = _events_of(domain, samples, table, specs, true_class)
+            if events is None:
+                events = borrowed & table.of_samples(samples)
+            found[name] = tuple(samples), events & every
+        if np.array_equal(np.sum([events for _, events in found.values()], axis=0), every):
+            return found
+    return {}
 
 
 def _events_of(

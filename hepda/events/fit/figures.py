@@ -14,6 +14,7 @@ from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
 from hepda.plotting.fit.closure import closure_bias_figure
 from hepda.plotting.fit.correlations import correlation_figure
+from hepda.plotting.fit.origins import origins_figure
 from hepda.plotting.fit.parameters import parameters_figure
 from hepda.plotting.fit.ranking import ranking_figure
 from hepda.plotting.fit.regions import RegionTexts, SampleLook, region_figure, summary_figure
@@ -21,7 +22,7 @@ from hepda.plotting.fit.scan import scan_figure
 from hepda.plotting.fit.strengths import strengths_figure
 from hepda.report.drawing import Drawing
 from hepda.report.registry import drawings_of
-from hepda.results.fit_file import ClosedEntry, FitEntry, FittedModel, RegionEntry
+from hepda.results.fit_file import ClosedEntry, FitEntry, FittedModel, OriginEntry, RegionEntry
 
 MODEL_FIGURES = {
     "summary": "hepda.events.fit.figures:summary_drawings",
@@ -30,6 +31,7 @@ MODEL_FIGURES = {
     "ranking": "hepda.events.fit.figures:ranking_drawings",
     "correlations": "hepda.events.fit.figures:correlation_drawings",
     "scan": "hepda.events.fit.figures:scan_drawings",
+    "origins": "hepda.events.fit.figures:origin_drawings",
 }
 """Figures of each model, `module:function`, in the order of the report; a function yields drawings of ModelFitData."""
 CLOSURE_FIGURES = {
@@ -269,6 +271,31 @@ def scan_drawings(fit: ModelFitData) -> Iterator[Drawing]:
             "all other parameters fixed at their best values.",
             lambda: Plot.of(scan_figure, scan, interval=(fit.shown.low, fit.shown.high), label=fit.label()),
         )  # fmt: skip
+
+
+def origin_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield where the bias of mu comes from, if the processes of a domain are known."""
+    found = origins_of(fit.fitted)
+    if found:
+        samples = {name: sample.label for name, sample in fit.appearance.samples.items() if sample.label}
+        label = label_of(fit.appearance, fit.appearance.kind_of_data if len(found) > 1 else "Simulation")
+        yield Drawing(
+            "fit", f"fit_origins_{fit.model}", f"Origins of the bias: {fit.model}",
+            "Change of µ if one difference between pseudo-data and templates is added to the templates alone: the rate "
+            "of a process, how it is distributed over the regions, its shape in each of them. Bars: error of the "
+            "finite pseudo-data. Dashed: the bias with all differences.",
+            lambda: Plot.of(origins_figure, found, labels={**samples, **fit.appearance.fit}, label=label),
+        )  # fmt: skip
+
+
+def origins_of(fitted: FittedModel) -> dict[str, tuple[float, list[OriginEntry]]]:
+    """Return the bias at mu = 1 without the other generators as systematics, and its parts, by domain."""
+    return {
+        domain: (float(entry.bias), list(entry.origins))
+        for domain, entries in fitted.closure.of(UNAWARE).items()
+        for entry in entries
+        if entry.truth == 1 and entry.bias is not None and entry.origins
+    }
 
 
 def bias_drawings(data: ClosureData) -> Iterator[Drawing]:

@@ -9,11 +9,12 @@ import numpy as np
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
 from hepda.evaluation.fits.discovery import significance
-from hepda.evaluation.fits.goodness import goodness
 from hepda.evaluation.fits.limits import upper_limit
 from hepda.evaluation.fits.postfit import postfit, prefit
-from hepda.evaluation.fits.ranking import error_budget, impacts
-from hepda.evaluation.fits.scan import scan
+from hepda.evaluation.fits.studies.goodness import goodness
+from hepda.evaluation.fits.studies.origins import origins
+from hepda.evaluation.fits.studies.ranking import error_budget, impacts
+from hepda.evaluation.fits.studies.scan import scan
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import expected_fits, toy_fits
 from hepda.events.domains.blinding import BLINDED
@@ -26,6 +27,7 @@ from hepda.results.fits import (
     FitResult,
     Goodness,
     Impact,
+    Origin,
     RegionContents,
     Scan,
     SignificanceResult,
@@ -67,6 +69,7 @@ class Closed:
     fit: ClosureFit
     toys: ToyClosure | str
     replicas: FloatArray | None = None  # fitted mu of bootstrap replicas of the pseudo-data at mu = 1
+    origins: tuple[Origin, ...] = ()  # parts of the bias at mu = 1, where the processes of the pseudo-data are known
 
 
 def main_fit(fit_input: FitInput, toys: int, seed: int) -> MainFit:
@@ -136,11 +139,18 @@ def closure_of(
         else _closed(templates, data, toys, seed + 1000 * index)
         for index, (domain, data) in enumerate(fit_input.domains.items())
     }
-    if replicas < 2:
-        return closed
-    for domain, events in fit_input.events.items():
-        strengths = replicated_strengths(templates, events, replicas)
-        closed[domain] = tuple(replace(c, replicas=strengths) if c.fit.truth == 1 else c for c in closed[domain])
+    return {
+        domain: tuple(_explained(c, fit_input, domain, templates, replicas) if c.fit.truth == 1 else c for c in fits)
+        for domain, fits in closed.items()
+    }
+
+
+def _explained(closed: Closed, fit_input: FitInput, domain: str, templates: Templates, replicas: int) -> Closed:
+    """Return the fit at mu = 1 with the parts of its bias, and with bootstrap replicas of the pseudo-data."""
+    if closed.fit.mu is not None and domain in fit_input.processes:
+        closed = replace(closed, origins=origins(templates, fit_input.processes[domain]))
+    if domain in fit_input.events and replicas >= 2:
+        closed = replace(closed, replicas=replicated_strengths(templates, fit_input.events[domain], replicas))
     return closed
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.fits.channels import Channel, SampleTemplate, rebin
+from hepda.evaluation.fits.studies.origins import ProcessContents
 from hepda.evaluation.fits.templates import Templates
 from hepda.events.fit.replicas import PseudoEvents
 from hepda.events.specs import RegionSpec
@@ -100,7 +101,8 @@ class FitInput:
     generator; domains: used as data in all fitted regions together, the nominal one first; excluded: domains that are
     not used so, with the reason; pruned, smoothed: what was changed of the variations; true_rates: by domain and free
     rate, what the yields of the domain are in units of the templates', with the error of the finite pseudo-data;
-    events: by other domain whose classes are known, what the bootstrap draws from.
+    events: by other domain whose classes are known, what the bootstrap draws from; processes: by such a domain, the
+    contents of each process in the bins of the fitted regions, if they are known.
     """
 
     model: str
@@ -112,6 +114,7 @@ class FitInput:
     smoothed: tuple[Smoothed, ...] = ()
     true_rates: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     events: Mapping[str, PseudoEvents] = field(default_factory=dict)
+    processes: Mapping[str, Mapping[str, ProcessContents]] = field(default_factory=dict)
 
     @property
     def templates(self) -> Templates:

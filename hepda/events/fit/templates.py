@@ -24,11 +24,12 @@ from hepda.evaluation.arrays import bin_index, histogram
 from hepda.evaluation.fits.channels import Channel, SampleTemplate, Variation, rebin, two_point, usable_bins
 from hepda.evaluation.fits.preparation.pruning import pruned
 from hepda.evaluation.fits.preparation.smoothing import smoothed
+from hepda.evaluation.fits.studies.origins import ProcessContents
 from hepda.evaluation.fits.templates import Templates
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.domains.roles import blinded_domains, borrowed, with_counterpart
 from hepda.events.domains.spec import Domains
-from hepda.events.fit.composition import true_rates
+from hepda.events.fit.composition import events_by_process, true_rates
 from hepda.events.fit.inputs import TRUTHS, Contents, FitInput, FittedRegion, PseudoData
 from hepda.events.fit.regions import Events, Outputs, edges_of, in_region
 from hepda.events.fit.replicas import PseudoEvents
@@ -145,6 +146,7 @@ class ScoredEvents:
             templates = Templates(tuple(channels[region.spec.name] for region in fitted))
             templates, effects = pruned(templates, rate=self.fit.pruning.rate, shape=self.fit.pruning.shape)
             channels |= {channel.name: channel for channel in templates.channels}
+        others = [n for n, d in domains.items() if d.background is not None and n != self.domains.nominal]
         return FitInput(
             self.outputs.model,
             tuple(
@@ -157,11 +159,8 @@ class ScoredEvents:
             effects,
             smoothings,
             rates,
-            {
-                name: self._events(fitted, name)
-                for name, data in domains.items()
-                if data.background is not None and name != self.domains.nominal
-            },
+            {name: self._events(fitted, name) for name in others},
+            {name: processes for name in others if (processes := self._processes(fitted, name))},
         )
 
     def _of_region(self, spec: RegionSpec, function: Callable[[], _Region]) -> _Region:
@@ -382,6 +381,23 @@ class ScoredEvents:
         if domain == self.domains.nominal:
             return self.table.of_domain(domain)
         return with_counterpart(self.domains, self.table, domain) | borrowed(self.domains, self.table, domain)
+
+    def _processes(self, fitted: Sequence[_Region], domain: str) -> dict[str, ProcessContents]:
+        """Return the contents of each process in the fitted regions, in the templates and in a domain; none if the
+        processes of the domain are not known.
+        """
+        borrowed_events = borrowed(self.domains, self.table, domain)
+        used = self._used(domain), borrowed_events
+        groups = events_by_process(domain, used, self.table, (self.domains, self.systematics), self.true_class)
+        found = {}
+        for name, (samples, events) in groups.items():
+            contents = [self._binned(region, events) for region in fitted]
+            expected = [
+                sum((r.samples[s].sumw for s in samples if s in r.samples), np.zeros(len(r.edges) - 1)) for r in fitted
+            ]
+            sumw, sumw2 = (np.concatenate(column) for column in zip(*contents, strict=True))
+            found[name] = ProcessContents(np.concatenate(expected), sumw, sumw2)
+        return found
 
     def _events(self, fitted: Sequence[_Region], domain: str) -> PseudoEvents:
         """Return the events of a domain that are in a fitted region, with the number of their bin."""

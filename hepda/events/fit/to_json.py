@@ -164,7 +164,8 @@ def closed_entry(entry: Closed) -> dict[str, Any]:
     replicas = (
         [] if entry.replicas is None else [round(mu, 6) if np.isfinite(mu) else None for mu in entry.replicas.tolist()]
     )
-    return with_why(content | {"bias": bias, "rates": rates, "toys": toys_entry(toys), "replicas": replicas})
+    content |= {"bias": bias, "rates": rates, "toys": toys_entry(toys), "replicas": replicas}
+    return with_why(content | {"origins": [asdict(origin) for origin in entry.origins]})
 
 
 def profiled_entries(by_domain: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ CONVERTERS = {
     "hepda.plotting.fit.ranking:ranking_figure": f"{_FITS}:ranking",
     "hepda.plotting.fit.correlations:correlation_figure": f"{_FITS}:correlations",
     "hepda.plotting.fit.scan:scan_figure": f"{_FITS}:scan",
+    "hepda.plotting.fit.origins:origins_figure": f"{_FITS}:origins",
     "hepda.plotting.fit.strengths:strengths_figure": f"{_FITS}:strengths",
     "hepda.plotting.fit.closure:closure_bias_figure": f"{_FITS}:closure",
     "hepda.plotting.scores.features:feature_figure": f"{_SCORES}:feature",

@@ -25,6 +25,7 @@ from hepda.results.fit_file import (
     FitEntry,
     FittedModel,
     ImpactEntry,
+    OriginEntry,
     ParameterEntry,
     RegionEntry,
     ScanEntry,
@@ -117,6 +118,22 @@ def ranking(impacts: Sequence[ImpactEntry], **_: Any) -> list[FigureTable]:
     ]
     pulls = Dependent("Pull", numbers([i.pull for i in impacts]), [symmetric("fit", [i.constraint for i in impacts])])
     return [FigureTable([_parameters([i.name for i in impacts])], [*columns, pulls])]
+
+
+def origins(domains: Mapping[str, tuple[float, Sequence[OriginEntry]]], **_: Any) -> list[FigureTable]:
+    """Return the parts of the bias of mu by domain, and the bias."""
+    rows = list(dict.fromkeys((o.process, o.part, o.region) for _, parts in domains.values() for o in parts))
+    texts = [f"{process}, {part}{'' if region is None else f' in {region}'}" for process, part, region in rows]
+    columns = []
+    for domain, (bias, parts) in domains.items():
+        found = {(o.process, o.part, o.region): o for o in parts}
+        entries = [found.get(row) for row in rows]
+        values = [*(None if o is None else o.value for o in entries), bias]
+        errors = [*(None if o is None else o.error for o in entries), None]
+        columns.append(
+            Dependent("Shift of $\\mu$", numbers(values), [symmetric("pseudo-data", errors)], {"Domain": domain})
+        )
+    return [FigureTable([_parameters([*texts, "all together"], "Origin")], columns)]
 
 
 def correlations(found: CorrelationEntry, fitted: Sequence[ParameterEntry], **_: Any) -> list[FigureTable]:

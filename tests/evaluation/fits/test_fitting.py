@@ -11,7 +11,7 @@ from hepda.evaluation.fits.discovery import discovery, significance
 from hepda.evaluation.fits.fitting import fit, workspace
 from hepda.evaluation.fits.minuit import model_and_data, pyhf_with_minuit
 from hepda.evaluation.fits.postfit import postfit
-from hepda.evaluation.fits.ranking import error_budget, impacts
+from hepda.evaluation.fits.studies.ranking import error_budget, impacts
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.significance import asimov
 from tests.evaluation.fits.regions import one_bin, region

@@ -16,7 +16,7 @@ from hepda.evaluation.fits.limits import upper_limit
 from hepda.evaluation.fits.minuit import minimise, model_and_data, pyhf_with_minuit
 from hepda.evaluation.fits.numerics.expectation import Blocks, RowByRow
 from hepda.evaluation.fits.profile import fit_strengths
-from hepda.evaluation.fits.ranking import error_budget, impacts
+from hepda.evaluation.fits.studies.ranking import error_budget, impacts
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import expected_fits, toy_fits
 from tests.evaluation.fits.regions import one_bin, region, three_regions

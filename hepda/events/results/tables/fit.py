@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from hepda.events.results.tables.fit_groups import groups_table
 from hepda.events.results.tables.fit_parameters import (
     goodness_table,
+    origins_table,
     pruned_table,
     ranking_table,
     rates_table,
@@ -37,6 +38,7 @@ def fit_tables(fits: FitFile, labels: Mapping[str, str] | None = None) -> list[T
         *(_headline(fits, variant) for variant in TITLES),
         *(_paired(fits, variant) for variant in TITLES),
         rates_table(fits),
+        origins_table(fits),
         goodness_table(fits),
         *yields_tables(fits, labels),
         _profiled(fits),

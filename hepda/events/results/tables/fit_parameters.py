@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from hepda.number_format import Cell, Quantity, Table, p_text
-from hepda.results.fit_file import FitFile, FittedModel, GoodnessEntry, ParameterEntry, PrunedEntry
+from hepda.results.fit_file import FitFile, FittedModel, GoodnessEntry, OriginEntry, ParameterEntry, PrunedEntry
 
 MOST = 20
 """Parameters of each model in the table of impacts."""
@@ -58,6 +59,38 @@ def _rates_at_one(model: FittedModel) -> dict[str, dict[str, tuple[float, float 
         for entry in entries
         if entry.truth == 1 and entry.rates
     }
+
+
+def origins_table(fits: FitFile) -> Table:
+    """Return where the bias of mu comes from: by model, process and domain, the parts of the bias at mu = 1."""
+    found: dict[tuple[str, str], dict[str, list[OriginEntry]]] = {}
+    for name, model in fits.models.items():
+        for domain, entries in model.closure.of("without_two_point").items():
+            for origin in (o for entry in entries if entry.truth == 1 for o in entry.origins):
+                found.setdefault((name, origin.process), {}).setdefault(domain, []).append(origin)
+    domains = list(dict.fromkeys(domain for by_domain in found.values() for domain in by_domain))
+    parts = {"rate": "rate", "regions": "between regions", "shape": "shapes"}
+    head = ["Model", "Process", *(f"{text}, {domain}" for domain in domains for text in parts.values())]
+    rows = [
+        [Cell(name, name), Cell(process, process)]
+        + [_together(o for o in by_domain.get(d, ()) if o.part == part) for d in domains for part in parts]
+        for (name, process), by_domain in found.items()
+    ]
+    note = (
+        "Change of µ if one difference between pseudo-data and templates is added to the templates alone: the rate of "
+        "a process, how it is distributed over the regions, its shape within them. Errors: of the finite pseudo-data. "
+        "The parts add up to the bias as far as the fit is linear; generators are no systematics in it."
+    )
+    return Table("Origins of the bias of µ", head, rows, note)
+
+
+def _together(parts: Iterable[OriginEntry]) -> Cell:
+    """Return the sum of parts whose events are not the same: the shapes in all regions."""
+    found = list(parts)
+    if not found or any(origin.value is None for origin in found):
+        return Cell("")
+    error = math.sqrt(sum(float(origin.error or 0.0) ** 2 for origin in found))
+    return _factor(sum(float(origin.value or 0.0) for origin in found), error)
 
 
 def goodness_table(fits: FitFile) -> Table:

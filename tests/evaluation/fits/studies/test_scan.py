@@ -3,9 +3,9 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.evaluation.fits.fitting import fit, workspace
-from hepda.evaluation.fits.goodness import goodness
 from hepda.evaluation.fits.minuit import model_and_data, pyhf_with_minuit
-from hepda.evaluation.fits.scan import scan
+from hepda.evaluation.fits.studies.goodness import goodness
+from hepda.evaluation.fits.studies.scan import scan
 from tests.evaluation.fits.regions import one_bin, region, three_regions
 
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")
