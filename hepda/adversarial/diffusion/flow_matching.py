@@ -66,15 +66,17 @@ def optimal_pairs(base: Tensor, data: Tensor) -> Tensor:
         data: as many rows of the same shape.
 
     Raises:
-        DataError: another number or shape of rows.
+        DataError: another number or shape of rows, or rows that are not finite.
 
     """
     from scipy.optimize import linear_sum_assignment
 
     if base.shape != data.shape:
         raise DataError(f"pairs need two samples of one shape: {tuple(base.shape)} and {tuple(data.shape)}")
-    cost = torch.cdist(base.detach().flatten(1), data.detach().flatten(1)).square()
-    _, column = linear_sum_assignment(cost.cpu().double().numpy())
+    cost = torch.cdist(base.detach().flatten(1).double(), data.detach().flatten(1).double()).square()
+    if not bool(cost.isfinite().all()):
+        raise DataError("pairs need finite rows: a number is missing or too large, as after a training that diverged")
+    _, column = linear_sum_assignment(cost.cpu().numpy())
     return torch.as_tensor(column, device=base.device)
 
 

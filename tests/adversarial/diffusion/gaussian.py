@@ -23,8 +23,8 @@ class Gaussian:
 
     def draw(self, rows: int, random: torch.Generator) -> Tensor:
         z = torch.randn(rows, len(self.mean), generator=random, dtype=self.mean.dtype)
-        rows: Tensor = self.mean + z @ torch.linalg.cholesky(self.covariance).T
-        return rows
+        drawn: Tensor = self.mean + z @ torch.linalg.cholesky(self.covariance).T
+        return drawn
 
     def score(self, x: Tensor, time: Tensor) -> Tensor:
         """-V_t^-1 (x - m_t) with m_t = sqrt(abar) m and V_t = abar V + 1 - abar."""

@@ -118,6 +118,8 @@ def test_what_does_not_fit_is_said() -> None:
         flow_matching_loss(between, x, x, torch.zeros(3))
     with pytest.raises(DataError, match="two samples of one shape"):
         optimal_pairs(x, x[:2])
+    with pytest.raises(DataError, match="finite rows"):
+        optimal_pairs(x, x * math.nan)
     with pytest.raises(ConfigError, match="steps is 0"):
         transported(between, x, 0)
     with pytest.raises(ConfigError, match="Did you mean 'heun'"):
