@@ -76,10 +76,10 @@ class StepNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers, scales = [nn.Linear(inputs, 64) for inputs in (2, 64, 64)], [nn.Embedding(STEPS, 64) for _ in range(3)]
+        self.layers, self.scales, self.last = nn.ModuleList(layers), nn.ModuleList(scales), nn.Linear(64, 2)
         for layer, scale in zip(layers, scales, strict=True):
             nn.init.xavier_normal_(layer.weight)
             nn.init.uniform_(scale.weight)
-        self.layers, self.scales, self.last = nn.ModuleList(layers), nn.ModuleList(scales), nn.Linear(64, 2)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Return the noise in rows [n, 2] at times i / STEPS [n]."""
@@ -213,11 +213,12 @@ def plane_figure(checkpoints: Sequence[Checkpoint]) -> Figure:
     objective = np.array([c.bound.objective for c in checkpoints])
     main.scatter(objective, [math.exp(min(c.bound.log_bound, 690.0)) for c in checkpoints], marker="x", s=10,
                  color=PALETTE[3], linewidth=0.8, label="Bound of the checkpoint")  # fmt: skip
+    main.scatter([], [], s=12, color=PALETTE[4], label="$W_2$ of its samples")  # a colour of the legend alone
     points = main.scatter(objective, [c.distance for c in checkpoints], c=[max(c.update, 0.5) for c in checkpoints],
-                          s=12, cmap="viridis_r", norm="log", label="$W_2$ of its samples")  # fmt: skip
+                          s=12, cmap="viridis_r", norm="log")  # fmt: skip
     ends = np.array([objective.min(), objective.max()])
     main.plot(ends, np.exp(last.bound.log_factor) * np.sqrt(ends), color="black", linewidth=1.0,
-              label=r"Constant of the last network times $\sqrt{J}$")  # fmt: skip
+              label="Constant of the last network times $J^{1/2}$")  # fmt: skip
     main.axhline(floor(), color=PALETTE[1], linestyle="dotted", linewidth=1.0, label="Two samples of the data")
     main.set(xscale="log", yscale="log", xlabel="$J$ (exact score)", ylabel="$W_2(p_0, q_0)$",
              ylim=(0.3 * floor(), 1e3 * max(c.distance for c in checkpoints)))  # fmt: skip
@@ -227,7 +228,7 @@ def plane_figure(checkpoints: Sequence[Checkpoint]) -> Figure:
         x, y = checkpoint.samples.T.numpy()
         axes[key].scatter(x, y, s=1, color=PALETTE[0], linewidth=0)
         axes[key].scatter(CENTRES[:, 0], CENTRES[:, 1], s=12, marker="+", color="black", linewidth=0.8)
-        axes[key].set(aspect="equal", title=title)
+        axes[key].set(aspect="equal", title=f"Samples {title}", xlabel="$x_1$", ylabel="$x_2$")
         axes[key].title.set_fontsize(7)
     return drawn
 
@@ -355,8 +356,10 @@ def event_figure(found: EventScores) -> Figure:
     right.axhline(found.bound.log_bound / math.log(10.0), color="black", linewidth=1.0, label="Bound on $W_2$")
     right.axhline(math.log10(found.distance), color=PALETTE[1], linestyle="dashed", linewidth=1.0,
                   label="$W_2$ of generated to held-out events")  # fmt: skip
-    right.set(xscale="log", xlabel="Time of the diffusion $t$", ylabel=r"$\log_{10}$")
-    right.legend(loc="best", fontsize=7)
+    right.axhline(math.log10(found.unlearned), color=PALETTE[4], linestyle="dotted", linewidth=1.0,
+                  label="$W_2$ of noise to held-out events")  # fmt: skip
+    right.set(xscale="log", xlabel="Time of the diffusion $t$", ylabel="log$_{10}$ of growth or distance")
+    right.legend(loc="center left", fontsize=7)
     return drawn
 
 
