@@ -1,11 +1,12 @@
 """One table of accuracies from the run directories of an analysis of images.
 
-    python analyses/images/results.py mnist_m.yaml [RUN ...] [--output plots/mnist_m/results.json]
+    python analyses/images/results.py mnist_m.yaml [RUN ...] [--against MODEL] [--output plots/mnist_m/results.json]
 
 The rows of a long analysis may be trained in several runs, with configs that `include:` the analysis file and remove
 models. A row is taken from a run only if its images, pixels, seed and the complete section of the model are those of
 the analysis file, and from one run only. A row that is in no run is kept from an earlier output if its settings (the
-output has their checksum) are still those of the analysis file; otherwise it is null, with the reason.
+output has their checksum) are still those of the analysis file; otherwise it is null, with the reason. `--against`
+prints the differences of the accuracies on the target to those of one model, paired by seed.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from hepda.config import load_any
-from hepda.config.images import ImageModelConfig, ImagesConfig
+from hepda.config.images import ImageFusionConfig, ImageModelConfig, ImagesConfig
 from hepda.datasets import download
 from hepda.errors import ConfigError, HepdaError
 from hepda.images.steps import protocol
 from hepda.runtime import run_directory
+from hepda.speech.results.numbers import spread
 
 SHARED = ("source", "target", "pixels", "seed")
 
@@ -36,10 +38,11 @@ def images_config(path: Path | str) -> ImagesConfig:
     return config
 
 
-def settings(model: ImageModelConfig) -> dict[str, Any]:
+def settings(model: ImageModelConfig | ImageFusionConfig) -> dict[str, Any]:
     """All settings that the numbers depend on: not the number of parallel trainings."""
     fields = model.model_dump()
-    del fields["training"]["processes"]
+    if isinstance(model, ImageModelConfig):
+        del fields["training"]["processes"]
     return fields
 
 
@@ -61,7 +64,7 @@ def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
         if name not in config.models or settings(model) != settings(config.models[name]):
             raise ConfigError(f"{run}: models.{name} is not that of the analysis file; train it again.")
         entry = metrics["models"][name]
-        training = {key: entry["training"][key] for key in ("trainings", "epochs", "seconds")}
+        training = {key: entry["training"].get(key) for key in ("trainings", "epochs", "seconds")}
         row = {key: entry[key] for key in ("title", "method", "knows", "accuracy")} | {"training": training}
         rows[name] = row | {"settings": checksum(config, name)}
     return rows
@@ -124,20 +127,43 @@ def line(name: str, row: dict[str, Any]) -> str:
     return f"{name:26} {len(target['seeds'])} seeds, source {source:.4f}, target {target['value']:.4f}{spread}"
 
 
+def paired(rows: dict[str, Any], base: str) -> list[str]:
+    """The differences of accuracies on the target to those of a model, a line for each other model of as many seeds.
+
+    Raises ConfigError if the model has no row with numbers.
+    """
+    seeds = {name: row["accuracy"]["target"].get("seeds", []) for name, row in rows.items()}
+    if not seeds.get(base):
+        known = ", ".join(name for name, values in seeds.items() if values) or "none"
+        raise ConfigError(f"--against {base}: is no model with numbers; there are: {known}.")
+    lines = []
+    for name, values in seeds.items():
+        if name == base or len(values) != len(seeds[base]):
+            continue
+        found = spread([100.0 * (a - b) for a, b in zip(values, seeds[base], strict=True)])
+        interval = "" if found["low"] is None else f" ({found['low']:+.2f} to {found['high']:+.2f})"
+        lines.append(f"{name} minus {base}: {found['value']:+.2f}{interval} points, {len(values)} paired seeds")
+    return lines
+
+
 def main() -> int:
     """Gather, print, write; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("runs", nargs="*", type=Path)
+    parser.add_argument("--against", metavar="MODEL", help="print differences to this model, with 95 %% intervals")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     try:
         table = gathered(images_config(arguments.config), arguments.runs, arguments.output)
+        differences = [] if arguments.against is None else paired(table["models"], arguments.against)
     except HepdaError as error:
         print(f"results.py: {error}", file=sys.stderr)
         return 2
     for name, row in table["models"].items():
         print(line(name, row))
+    for difference in differences:
+        print(difference)
     if arguments.output is not None:
         run_directory.write_json(arguments.output, table)
     return 0

@@ -47,6 +47,10 @@ class ImageSetConfig(Section):
     name."""
     limit: Count | None = None
     """Images to train on at most, drawn with the seed; null: all."""
+    labels_per_class: Count | None = None
+    """For the source: so many images of each class have labels. Each training draws them with its own seed, equally
+    for all models, and repeats them until they are as many as without this key, so that an epoch has as many steps;
+    null: all have labels."""
     margin: Annotated[int, Field(ge=0, le=64)] = 0
     """Rows and columns that are cut off on every side before images are brought to one size: the digits of MNIST fill
     20 of their 28 pixels, those of USPS all 16."""
@@ -275,6 +279,8 @@ def _sets(config: ImagesConfig) -> Iterator[str]:
             yield f"{side}.train: is given for `data: folders`, and only there: the folder of the class folders."
         if section.test is not None and section.train is None:
             yield f"{side}.test: has no effect without `train`; remove it."
+    if config.target.labels_per_class is not None:
+        yield "target.labels_per_class: is for the source; no label of the target is learned, so remove it."
 
 
 def _models(config: ImagesConfig) -> Iterator[str]:
@@ -284,6 +290,11 @@ def _models(config: ImagesConfig) -> Iterator[str]:
             yield f"{path}.batch_norm: has an effect only on `encoder: small`; remove it."
         if model.crop is not None and max(model.crop[:2]) + model.crop[2] > config.pixels.size:
             yield f"{path}.crop: goes beyond images of {config.pixels.size} x {config.pixels.size} pixels."
+        if config.source.labels_per_class is not None and config.training.overridden_by(model.training).scorer:
+            yield (
+                f"{path}.training.scorer: source.labels_per_class repeats its images, so that those which are held out "
+                "for the scorer are trained on as well; remove one of the two."
+            )
         if model.train_on == "target" and model.domain is not None:
             yield f"{path}.domain: a model that is trained on the target's labels has no domain to adapt to; remove it."
         yield from too_large(f"{path}.class_head", (model.features, *model.class_head))

@@ -79,6 +79,29 @@ def limited(images: Images, limit: int | None, seed: int) -> Images:
     return images.take(np.sort(chosen))
 
 
+def some_of_each(label: NDArray[np.int64], number: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows of `number` labels of each class, drawn at random with the seed, class by class.
+
+    Args:
+        label: class numbers [n].
+        number: rows of each class that occurs.
+        seed: seed of the random choice.
+
+    Returns:
+        Row numbers [number * classes].
+
+    Raises:
+        DataError: a class has fewer rows.
+
+    """
+    classes, counts = np.unique(label, return_counts=True)
+    if counts.min() < number:
+        few = classes[counts.argmin()]
+        raise DataError(f"{number} labelled images of each class were asked for; class {few} has {counts.min()}")
+    generator = np.random.default_rng(seed)
+    return np.concatenate([generator.choice(np.flatnonzero(label == one), number, replace=False) for one in classes])
+
+
 def trimmed(images: Images, margin: int) -> Images:
     """Return the images without `margin` rows and columns on every side.
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hepda.config.images import ImageSetConfig
 from hepda.datasets import download
-from hepda.images.arrays import Images, digit_names, entry, limited, shaped, trimmed
+from hepda.errors import DataError
+from hepda.images.arrays import Images, digit_names, entry, limited, shaped, some_of_each, trimmed
 from hepda.images.sources import blending, formats, shifted, synthetic
 from hepda.images.sources.signs import SIGNS, drawn_signs
 
@@ -43,15 +44,25 @@ def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
 
     Raises:
         SourceError: the data set is missing (the message says how to get it), or a file has unexpected content.
-        DataError: the margin leaves too few pixels.
+        DataError: the margin leaves too few pixels, or a class has fewer images than are to have labels.
         MissingExtraError: an extra is needed.
 
     """
     train, test = LOADERS[section.data](LoadRequest(section, size, seed))
     train = limited(train, section.limit, seed)
+    if section.labels_per_class is not None:
+        _check_labels(train, section.labels_per_class)
     trimmed_images = (trimmed(images, section.margin) for images in (train, test))
     first, second = (shaped(images, size, channels) for images in trimmed_images)
     return first, second
+
+
+def _check_labels(train: Images, number: int) -> None:
+    """Raise DataError, before anything is trained, if a class has fewer than `number` images."""
+    try:
+        some_of_each(train.label, number, seed=0)
+    except DataError as error:
+        raise DataError(f"source.labels_per_class: {error}.") from error
 
 
 def check(section: ImageSetConfig) -> str:

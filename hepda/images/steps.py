@@ -96,11 +96,18 @@ def samples_metrics(config: ImagesConfig, loaded: LoadedImages) -> dict[str, Any
             "domain": side,
             "train": len(loaded.trains[side]),
             "test": len(loaded.tests[side]),
+            **_labelled(config, loaded, side),
             "classes": len(loaded.trains[side].classes),
             "remarks": list(loaded.trains[side].remarks),
         }
         for side in SIDES
     }
+
+
+def _labelled(config: ImagesConfig, loaded: LoadedImages, side: str) -> dict[str, int]:
+    """Return how many training images of a side have labels in each training, where these are not all."""
+    number = getattr(config, side).labels_per_class
+    return {} if number is None else {"labelled": number * len(np.unique(loaded.trains[side].label))}
 
 
 def protocol(config: ImagesConfig) -> dict[str, Any]:

@@ -91,12 +91,17 @@ def _few_shot_table(metrics: ImageMetrics, side: str) -> Table:
 
 def images_table(metrics: ImageMetrics) -> Table:
     """Return the table of the images for training and for testing."""
+    columns = {"train": "Training images", "test": "Test images", "classes": "Classes"}
+    note = ""
+    if any(images.labelled is not None for images in metrics.samples.values()):
+        columns = {"train": "Training images", "labelled": "With labels", **columns}
+        note = "Each training draws its own images with labels, the same for all models of one seed."
     rows = [
         [
             Cell(side, side),
             Cell(images.data, images.data),
-            *(images.quantity(key).cell(digits=12) for key in ("train", "test", "classes")),
+            *(images.quantity(key).cell(digits=12) for key in columns),
         ]
         for side, images in metrics.samples.items()
     ]
-    return Table("Images", ["Side", "Data set", "Training images", "Test images", "Classes"], rows)
+    return Table("Images", ["Side", "Data set", *columns.values()], rows, note)

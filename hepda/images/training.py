@@ -19,7 +19,7 @@ from hepda.adversarial.networks.term import Term
 from hepda.adversarial.training.selection import SCORERS
 from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.datasets.download import reading
-from hepda.images.arrays import Images
+from hepda.images.arrays import Images, some_of_each
 from hepda.images.augmentation import augmentation
 from hepda.images.encoders import PixelInputs, encoder, heads, width_of
 from hepda.runtime.jobs import TrainingJob, TrainingOutput
@@ -42,6 +42,11 @@ class Stored:
 
     pixels: NDArray[np.uint8]
     label: NDArray[np.int64]
+
+    def with_few_labels(self, number: int, seed: int) -> Stored:
+        """Return `number` images of each class, drawn with the seed and repeated until they are as many as all are."""
+        rows = np.resize(some_of_each(self.label, number, seed), len(self.label))
+        return Stored(self.pixels[rows], self.label[rows])
 
 
 def write_parts(parts: dict[str, Images], folder: Path) -> None:
@@ -81,7 +86,7 @@ class ImageJob(TrainingJob):
         The scores [n_s + n_t, classes] of the test images, source first, are the probabilities of the classes.
         """
         section = self.config.networks[self.model]
-        source, target = rows_of(section, self.table)
+        source, target = rows_of(section, self.table, self.config.source.labels_per_class, self.seed)
         network = build_network(section, self.config.pixels.channels, self.config.pixels.size, self.table, self.seed)
         trainer = trainer_of(section, self)
         validation = None
@@ -136,10 +141,19 @@ def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: st
     ]
 
 
-def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainRows | None]:
+def rows_of(
+    section: ImageModelConfig, table: Path, labels_per_class: int | None = None, seed: int = 0
+) -> tuple[DomainRows, DomainRows | None]:
     """Return the labelled rows of the class head, and the unlabelled rows of the target.
 
     The latter are None for a model that does not adapt to the target.
+
+    Args:
+        section: settings of the model.
+        table: folder of `write_parts`.
+        labels_per_class: images of each class of the source that have labels; None: all.
+        seed: by which these are drawn.
+
     """
     change = augmentation(section.augment)
     target_change = change if section.augment_target is None else augmentation(section.augment_target)
@@ -153,8 +167,12 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainR
             return DomainRows(pixels, {"class": label}, weights, transform=change)
         return DomainRows(pixels, weights=weights, transform=target_change)
 
-    parts_of_side = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
-    labelled = rows([read_part(table, name) for name in parts_of_side[section.train_on]], labelled=True)
+    def labelled_part(side: str) -> Stored:
+        part = read_part(table, f"{side}_train")
+        return part if labels_per_class is None or side == "target" else part.with_few_labels(labels_per_class, seed)
+
+    sides = SIDES if section.train_on == "both" else (section.train_on,)
+    labelled = rows([labelled_part(side) for side in sides], labelled=True)
     adapts = section.domain is not None and section.domain.method_name != "none"
     return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
 

@@ -18,6 +18,8 @@ class ImageSamples(Record):
     data: str
     domain: str | None = None
     train: int
+    labelled: int | None = None
+    """Training images that have labels in each training, where these are not all."""
     test: int
     classes: int
     remarks: list[str] = Field(default_factory=list)

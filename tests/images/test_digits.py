@@ -110,12 +110,20 @@ def test_verbs_of_events_refuse_images(run, capsys):
 def test_one_table_is_made_of_runs_that_were_trained_as_it_says(run, metrics, tmp_path, monkeypatch, capsys):
     place = Path(__file__).parents[2] / "analyses" / "images" / "results.py"
     output = tmp_path / "results.json"
-    monkeypatch.setattr("sys.argv", ["results.py", str(run / "config.yaml"), str(run), "--output", str(output)])
+    command = ["results.py", str(run / "config.yaml"), str(run)]
+    monkeypatch.setattr("sys.argv", [*command, "--against", "dan", "--output", str(output)])
+    assert runpy.run_path(str(place))["main"]() == 2 and not output.exists()
+    assert "--against dan: is no model with numbers; there are: source_only, dann" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*command, "--against", "dann", "--output", str(output)])
     assert runpy.run_path(str(place))["main"]() == 0
     table = json.loads(output.read_text())
     assert table["models"]["dann"]["accuracy"] == metrics["models"]["dann"]["accuracy"]
     assert table["models"]["dann"]["training"]["trainings"] == 2 and "trainings_per_model" not in table["protocol"]
-    assert "dann" in capsys.readouterr().out
+    seeds = {name: entry["accuracy"]["target"]["seeds"] for name, entry in metrics["models"].items()}
+    mean = 50.0 * sum(a - b for a, b in zip(seeds["ceiling"], seeds["dann"], strict=True))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1].startswith(f"ceiling minus dann: {mean:+.2f} (") and "2 paired seeds" in printed[-1]
+    assert sum(" minus dann: " in text for text in printed) == len(seeds) - 1
     # without the run, the rows of before stay as long as the analysis file says the same of them
     other = tmp_path / "other.yaml"
     config = yaml.safe_load((run / "config.yaml").read_text())

@@ -263,6 +263,12 @@ def test_shapes():
     assert len(limited(grey, 1, 1)) == 1 and len(limited(grey, 5, 1)) == 2
 
 
+def test_more_labels_than_a_class_has_images_are_refused_before_a_training():
+    assert len(load(data="digits", size=8, channels=1, labels_per_class=10)[0]) == 675  # a training draws them
+    with pytest.raises(DataError, match=r"source\.labels_per_class: 100 labelled .* class \d has \d\d\."):
+        load(data="digits", size=8, channels=1, labels_per_class=100)
+
+
 def test_wrong_arrays_are_refused():
     with pytest.raises(DataError, match="uint8"):
         Images(np.zeros((1, 1, 2, 2)), np.zeros(1, np.int64), digit_names())
@@ -283,6 +289,11 @@ TEXT = {
         ({"source": {"data": "mnits"}}, "Did you mean 'mnist'?"),
         ({"source": {"data": "office31"}}, "source.part: is given for office31"),
         ({"target": {"data": "folders"}}, "target.train: is given for `data: folders`"),
+        ({"target": {"data": "usps", "labels_per_class": 4}}, "target.labels_per_class: is for the source"),
+        (
+            {"source": {"data": "mnist", "labels_per_class": 4}, "training": {"scorer": "nuclear-norm"}},
+            "models.m.training.scorer: source.labels_per_class repeats its images",
+        ),
         ({"models": {"m": {"domain": {"method": "dan"}}}}, "Did you mean 'dann'?"),
         ({"models": {"m": {"domain": {"method": "mmd", "head": [7]}}}}, "models.m.domain.head: has no effect"),
         ({"models": {"m": {"domain": {"view": ["noise"]}}}}, "domain.view: has an effect only with the methods"),

@@ -200,6 +200,37 @@ def test_the_target_gives_pixels_and_no_labels(table):
     assert len(both) == 128
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_few_labels_are_balanced_repeated_and_drawn_by_the_seed(tmp_path, channels):
+    generator = np.random.default_rng(2)
+    label = generator.permutation(np.repeat([0, 1, 2], [40, 20, 10]))
+    pixels = generator.integers(0, 256, (70, channels, 8, 8), dtype=np.uint8)
+    write_parts({"source_train": Images(pixels, label, digit_names()[:3])}, tmp_path)
+    section = config_of().models["m"]
+
+    def chosen(rows):
+        same = (np.asarray(rows.features)[:, None] == pixels[None]).all(axis=(2, 3, 4))
+        assert np.array_equal(rows.targets["class"], label[same.argmax(axis=1)])
+        return np.unique(same.argmax(axis=1), return_counts=True)
+
+    numbers, repeated = chosen(rows_of(section, tmp_path, 4, seed=5)[0])
+    assert np.bincount(label[numbers]).tolist() == [4, 4, 4] and repeated.sum() == 70 and np.ptp(repeated) <= 1
+    assert np.array_equal(numbers, chosen(rows_of(section, tmp_path, 4, seed=5)[0])[0])
+    assert not np.array_equal(numbers, chosen(rows_of(section, tmp_path, 4, seed=6)[0])[0])
+    assert len(chosen(rows_of(section, tmp_path)[0])[0]) == 70
+
+
+def test_few_labels_leave_the_unlabelled_images_and_the_ceiling_alone(table):
+    section = config_of(domain={"method": "pseudo"}).models["m"]
+    source, target = rows_of(section, table, 3, seed=1)
+    assert len(source) == len(target) == 64 and len(np.unique(np.asarray(source.features), axis=0)) == 6
+    assert np.array_equal(target.features, read_part(table, "target_train").pixels)
+    ceiling = rows_of(config_of(train_on="target").models["m"], table, 3, seed=1)[0]
+    assert np.array_equal(ceiling.features, read_part(table, "target_train").pixels)
+    both = rows_of(config_of(train_on="both").models["m"], table, 3, seed=1)[0]
+    assert len(np.unique(np.asarray(both.features), axis=0)) == 6 + 64
+
+
 def test_the_target_may_be_changed_in_another_way_than_the_source(table):
     section = {"augment": ["invert"], "domain": {"method": "dann"}}
     source, target = rows_of(config_of(**section).models["m"], table)
