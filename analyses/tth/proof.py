@@ -3,6 +3,8 @@
     python analyses/tth/proof.py strengths runs/tth_tuning/2 runs/tth_tuning/3
     python analyses/tth/proof.py ensembles runs/tth_tuning/2 ... runs/tth_tuning/7 --models dann_1300 cramer_100 ...
     python analyses/tth/proof.py results runs/tth_proof/11 ... runs/tth_proof/15
+    python analyses/tth/proof.py results runs/tth_proof/11/two_point ... --variant all
+    python analyses/tth/proof.py origins runs/tth_proof/11 ... runs/tth_proof/15 --models bdt cramer_100 --domain fourth
 
 All numbers are those of `hepda fit`; the tables are Markdown.
 """
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hepda.events.fit.seeds import BiasOverSeeds, bias_over_seeds
-from hepda.results.fit_file import FitFile
+from hepda.results.fit_file import FitFile, OriginEntry
 from hepda.runtime import run_directory
 
 TUNED_ON = "alternative"
@@ -156,6 +158,34 @@ def _rates_lines(
     return lines
 
 
+def origins_table(fits: Sequence[FitFile], models: Sequence[str], domain: str) -> str:
+    """Return where the bias of mu in a domain comes from: by model and process, the mean over the seeds.
+
+    The error is that of the finite pseudo-data, which the seeds share.
+    """
+    regions = list(next(iter(fits[0].models.values())).regions)
+    columns: list[tuple[str, str | None]] = [("rate", None), ("regions", None), *(("shape", r) for r in regions)]
+    titles = ["rate", "between regions", *(f"shape, {region}" for region in regions)]
+    lines = [f"| model | process | {' | '.join(titles)} |", f"|---|---|{'---|' * len(titles)}"]
+    for model in models:
+        closed = [e for fit in fits for e in fit.models[model].closure.of(VARIANT)[domain] if e.truth == 1]
+        parts: dict[tuple[str, str, str | None], list[OriginEntry]] = {}
+        for origin in (origin for entry in closed for origin in entry.origins):
+            parts.setdefault((origin.process, origin.part, origin.region), []).append(origin)
+        for process in dict.fromkeys(name for name, _, _ in parts):
+            cells = [_mean_part(parts.get((process, *column), ())) for column in columns]
+            lines.append(f"| {model} | {process} | {' | '.join(cells)} |")
+        bias = statistics.fmean(float(entry.bias or 0.0) for entry in closed)
+        lines.append(f"| {model} | all together | {bias:+.3f} |{' |' * (len(columns) - 1)}")
+    return "\n".join(lines)
+
+
+def _mean_part(origins: Sequence[OriginEntry]) -> str:
+    values = [float(origin.value) for origin in origins if origin.value is not None]
+    errors = [float(origin.error) for origin in origins if origin.error is not None]
+    return f"{statistics.fmean(values):+.3f} ± {statistics.fmean(errors):.3f}" if values and errors else "–"
+
+
 def _rate_text(mean: float, deviation: float | None) -> str:
     return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ({deviation:.2f})"
 
@@ -193,18 +223,22 @@ def read_fits(runs: Sequence[Path]) -> list[FitFile]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("strengths", "ensembles", "results"))
+    parser.add_argument("what", choices=("strengths", "ensembles", "results", "origins"))
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--models", nargs="+", default=(), help="models whose ensembles are sized")
+    parser.add_argument("--models", nargs="+", default=(), help="models whose ensembles are sized, or of the origins")
     parser.add_argument("--baseline", default="bdt")
+    parser.add_argument("--variant", choices=(VARIANT, "all"), default=VARIANT, help="all: with two-point systematics")
+    parser.add_argument("--domain", default="third", help="the pseudo-data of the origins")
     options = parser.parse_args(arguments)
     fits = read_fits(options.runs)
     if options.what == "strengths":
         print(strengths_table(points_of(fits)))
     elif options.what == "ensembles":
         print(ensembles_table(fits, options.models or list(fits[0].models)))
+    elif options.what == "origins":
+        print(origins_table(fits, options.models or list(fits[0].models), options.domain))
     else:
-        print(results_tables(fits, options.baseline))
+        print(results_tables(fits, options.baseline, options.variant))
 
 
 if __name__ == "__main__":

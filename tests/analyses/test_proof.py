@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analyses.tth import proof
 from hepda.config import load_config
+from hepda.results.fit_file import OriginEntry
 from tests.events.fit.test_seeds import runs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -53,8 +55,6 @@ def test_the_networks_of_four_classes_are_tuned_without_held_out_domains() -> No
 
 
 def test_results_are_tables_of_every_model_and_domain() -> None:
-    import numpy as np
-
     moves = np.random.default_rng(0).normal(0, 0.05, 200)
     fits = runs({"bdt": [-0.6, -0.5], "dann": [-0.1, -0.2]}, {"bdt": moves, "dann": moves})
     bias, gain, quality, rates = proof.results_tables(fits, "bdt").split("\n\n")
@@ -64,6 +64,18 @@ def test_results_are_tables_of_every_model_and_domain() -> None:
     assert rates.splitlines() == [
         "| model | ttb, third |", "|---|---|", "| truth | – |", "| bdt | 1.05 (0.07) |", "| dann | 1.05 (0.07) |",
     ]  # fmt: skip
+
+
+def test_origins_are_means_over_the_seeds() -> None:
+    moves = np.zeros(20)
+    fits = runs({"bdt": [-0.6, -0.5]}, {"bdt": moves})
+    for number, fit in enumerate(fits):
+        (entry,) = [e for e in fit.models["bdt"].closure.of(proof.VARIANT)["third"] if e.truth == 1]
+        entry.origins.append(OriginEntry(process="ttb", part="rate", value=0.1 + 0.2 * number, error=0.02))
+        entry.origins.append(OriginEntry(process="ttb", part="regions", value=None, error=None))
+    last, together = proof.origins_table(fits, ["bdt"], "third").splitlines()[-2:]
+    assert last.startswith("| bdt | ttb | +0.200 ± 0.020 | – |")
+    assert together.startswith("| bdt | all together | -0.550 |")
 
 
 def test_the_proof_has_the_models_of_the_protocol_and_trains_on_no_held_out_generator() -> None:
