@@ -163,7 +163,14 @@ def origins_table(fits: Sequence[FitFile], models: Sequence[str], domain: str) -
 
     The error is that of the finite pseudo-data, which the seeds share.
     """
-    regions = list(next(iter(fits[0].models.values())).regions)
+    every = [
+        origin
+        for fit in fits
+        for m in models
+        for e in fit.models[m].closure.of(VARIANT)[domain]
+        for origin in e.origins
+    ]
+    regions = list(dict.fromkeys(origin.region for origin in every if origin.part == "shape"))
     columns: list[tuple[str, str | None]] = [("rate", None), ("regions", None), *(("shape", r) for r in regions)]
     titles = ["rate", "between regions", *(f"shape, {region}" for region in regions)]
     lines = [f"| model | process | {' | '.join(titles)} |", f"|---|---|{'---|' * len(titles)}"]
