@@ -27,6 +27,7 @@ _BATCH = 500  # rows that are drawn at once; with another number the same seed w
 MODELS = {
     "mixture": "hepda.generators.mixture:GaussianMixtures",
     "gan": "hepda.generators.gan:ImageGenerator",
+    "diffusion": "hepda.generators.diffusion:ImageDiffusion",
 }
 """The kinds of models, `module:class`."""
 

@@ -16,6 +16,7 @@ SMALL: dict[str, Any] = {
         "mixture": {"kind": "mixture", "components": 2, "dimensions": 20, "iterations": 10},
         "gan": {"kind": "gan", "title": "DCGAN", "width": 8, "latent": 8},
         "conditional": {"kind": "gan", "conditional": True, "width": 8, "latent": 8},
+        "diffusion": {"kind": "diffusion", "width": 8, "steps": 5},
     },
     "training": {"epochs": 1, "processes": 1},
     "seeds": 2,

@@ -60,6 +60,11 @@ def test_images_that_do_not_suffice_are_told(changes: dict[str, object], message
         ({"condition": None, "models": {"a": {"kind": "mixture"}}}, r"models\.a\.conditional: there is no `condition`"),
         ({"models": {"judge": {"kind": "mixture"}}}, r"models\.judge: is the name of the network"),
         ({"pixels": {"size": 10}}, r"models\.gan: images of 10 rows; a GAN needs a multiple of 4"),
+        (
+            {"models": {"a": {"kind": "diffusion", "conditional": False, "guidance": 2.0}}},
+            r"a\.guidance: has no effect",
+        ),
+        ({"models": {"a": {"kind": "diffusion", "unlabelled": 0.0, "guidance": 2.0}}}, r"a\.guidance: needs images"),
         ({"evaluation": {"baseline": "mixtur"}}, r"evaluation\.baseline: 'mixtur' is not a model"),
     ],
 )

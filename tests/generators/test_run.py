@@ -63,11 +63,12 @@ def test_a_run_leaves_what_every_run_leaves(run: Run) -> None:
         assert text in page
     assert json.dumps(metrics.to_json(), allow_nan=False)
     drawn = {path.name for path in (folder / "plots").glob("*.png")}
-    assert drawn == {"generated.png", "nearest.png", "history_gan.png", "history_conditional.png"}
+    histories = {f"history_{model}.png" for model in ("gan", "conditional", "diffusion")}
+    assert drawn == {"generated.png", "nearest.png"} | histories
     assert_no_table_is_empty(folder, kind_of(load_any(folder / "config.yaml")))
     assert main(["check", str(folder)]) == 0
     checked = kind_of(load_any(folder / "config.yaml")).check_models(folder)
-    assert len(checked) == 6 and set(checked.values()) == {""}
+    assert len(checked) == 8 and set(checked.values()) == {""}
 
 
 def test_the_numbers_are_those_of_the_images(run: Run) -> None:

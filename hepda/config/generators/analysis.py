@@ -8,7 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hepda.config.base import BaseConfig
-from hepda.config.generators.models import GanConfig, GeneratorModel, GeneratorTrainingConfig, MixtureConfig
+from hepda.config.generators.models import (
+    DiffusionConfig,
+    GanConfig,
+    GeneratorModel,
+    GeneratorTrainingConfig,
+    MixtureConfig,
+)
 from hepda.config.images import ImageSetConfig, PixelsConfig, set_problems
 from hepda.config.problems import given, unknown
 from hepda.config.section import Epochs, Fraction, Name, Section, Width
@@ -94,6 +100,10 @@ def _models(config: GeneratorConfig) -> Iterator[str]:
             continue
         for key in given(model.training, *_UNUSED):
             yield f"{path}.training.{key}: has no effect on generative models; remove it."
+        if isinstance(model, DiffusionConfig) and model.guidance != 1.0 and not model.conditional:
+            yield f"{path}.guidance: has no effect on a model that is not conditional; remove it."
+        if isinstance(model, DiffusionConfig) and model.guidance != 1.0 and not model.unlabelled:
+            yield f"{path}.guidance: needs images whose class is left out, see `unlabelled`."
         if isinstance(model, GanConfig) and config.pixels.size % 4:
             yield f"{path}: images of {config.pixels.size} rows; a GAN needs a multiple of 4, see `pixels.size`."
 

@@ -96,5 +96,30 @@ class GanConfig(Section):
         return 10.0 if self.loss == "wasserstein" else 0.0
 
 
-GeneratorModel = Annotated[MixtureConfig | GanConfig, Field(discriminator="kind")]
+class DiffusionConfig(Section):
+    """A network that takes noise away from an image step by step (DDPM, arXiv:2006.11239): a small U-Net."""
+
+    kind: Literal["diffusion"]
+    """The kind of model: diffusion."""
+    title: str | None = None
+    """Its name in tables; null: its key."""
+    conditional: bool = True
+    """Whether the network is told the class, so that a class can be asked for."""
+    width: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = 32
+    """Channels at the full size of the images; at half and a quarter of it there are twice as many."""
+    schedule: Literal["cosine", "linear", "sigmoid"] = "cosine"
+    """How noise is added with time (arXiv:2102.09672, arXiv:2011.13456, arXiv:2212.11972)."""
+    unlabelled: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of the images whose class is left out in the training, as guidance needs it (arXiv:2207.12598)."""
+    guidance: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    """Strength of the class: 1 is the network that is told it, 0 the one that is not, more exaggerates the class."""
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Steps from noise to an image; each takes as long as the network needs for one image."""
+    fresh: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    """Share of fresh noise in a step: 1 as published for DDPM, 0 for none (DDIM, arXiv:2010.02502)."""
+    training: GeneratorTrainingConfig = GeneratorTrainingConfig()
+    """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+
+GeneratorModel = Annotated[MixtureConfig | GanConfig | DiffusionConfig, Field(discriminator="kind")]
 """A generative model; `kind` says which."""
