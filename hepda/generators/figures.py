@@ -95,12 +95,13 @@ def nearest_examples(data: GeneratorFigureData) -> Iterator[Drawing]:
         order = np.argsort(data.column(model, "distance"))[: PAIRS * ROWS]
         generated = read_images(data.run, model, 0)[order]
         examples = data.images.train.pixels[data.column(model, "nearest").astype(int)[order]]
-        shown[data.title(model)] = np.stack([generated, examples], axis=1).reshape(-1, *generated.shape[1:])
+        gap = np.full_like(generated, 255)  # white, between pairs
+        shown[data.title(model)] = np.stack([generated, examples, gap], axis=1).reshape(-1, *generated.shape[1:])
     yield Drawing(
         "separation", "nearest", "Generated images that are nearest to a training image",
         "Pairs: a generated image, and right of it the training image that is nearest to it; the nearest pairs of the "
         "first training.",
-        lambda: Plot.of(plots.grid_figure, shown, rows=ROWS, columns=2 * PAIRS),
+        lambda: Plot.of(plots.grid_figure, shown, rows=ROWS, columns=3 * PAIRS),
     )  # fmt: skip
 
 

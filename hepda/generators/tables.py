@@ -59,7 +59,7 @@ def quality_table(metrics: GeneratorMetrics) -> Table:
         f"Recognised: share of the images that a network gives the class that was asked for; it was trained on other "
         f"real images (its accuracy on test images is in the row of real images). Distance: Frechet distance to "
         f"the test images in its embedding, in units of the floor, that of training images. Probe: AUC of a new "
-        f"classifier between generated and test images, 0.5 for no difference. {_INTERVAL}",
+        f"classifier between generated and test images, 0.5 for no difference. {_INTERVAL} Of real images: 68 %.",
     )  # fmt: skip
 
 
