@@ -383,6 +383,31 @@ def _score(run: Path, files: list[str], output: Path, **options: Any) -> None:
     typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
 
 
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run directory of `kind: generator`.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the images.")],
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=1, max=10_000_000, help="How many images are generated.")
+    ] = 100,
+    model: Annotated[str | None, typer.Option("--model", help="Model that generates [the last one].")] = None,
+    wanted: Annotated[
+        str | None, typer.Option("--class", help="Class of all images [classes as often as in the training].")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed [that of the analysis].")] = None,
+    device: Device = "auto",
+) -> None:
+    """Generate new images by a model of a run: arrays, with their classes, and a picture of the first ones.
+
+    The same seed gives the same images. Models are checked against the SHA-256 of their training before they are used.
+    """
+    from hepda.generators import sampling
+
+    done = sampling.sample(run, sampling.SampleRequest(number, model, wanted, seed, device), output)
+    typer.echo(f"{done.folder / sampling.IMAGES}: {done.number} images by {done.model}, {done.seconds:.1f} s")
+    typer.echo(f"{done.folder / sampling.PICTURE}: the first of them")
+
+
 def _change_sound(run: Path, files: list[str], output: Path, model: str | None, reference: Path | None) -> None:
     from hepda.speech.applying import apply_to_sound
 

@@ -36,6 +36,7 @@ KINDS = {
     "conversion": "hepda.speech.conversion.kind:ConversionKind",
     "enhancement": "hepda.speech.enhancement.kind:EnhancementKind",
     "events": "hepda.events.kind:EventsKind",
+    "generator": "hepda.generators.kind:GeneratorKind",
     "images": "hepda.images.kind:ImagesKind",
     "speech": "hepda.speech.kind:SpeechKind",
     "tabular": "hepda.tabular.kind:TabularKind",

@@ -10,6 +10,7 @@ from hepda.config.events.analysis import (
     SplitConfig,
 )
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
+from hepda.config.generators.analysis import GeneratorConfig
 from hepda.config.kinds import AnyConfig
 from hepda.config.loading import find_config, json_schema, load_any, load_config, resolved_yaml, validate, validate_any
 from hepda.config.models import (
@@ -36,6 +37,7 @@ __all__ = [
     "EnhancementConfig",
     "EvaluationConfig",
     "EventFusionConfig",
+    "GeneratorConfig",
     "ModelConfig",
     "NetworkConfig",
     "NormalisationConfig",

@@ -23,7 +23,7 @@ from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Sectio
 
 DATA = (
     "mnist", "mnist_m", "usps", "svhn", "synthetic_digits", "synthetic_signs", "gtsrb", "office31", "digits",
-    "shifted_digits", "folders",
+    "all_digits", "shifted_digits", "folders",
 )  # fmt: skip
 """Data sets that `hepda.images.sets` loads."""
 
@@ -34,8 +34,8 @@ class ImageSetConfig(Section):
     """The images of one domain, split into those to train on and those to test on."""
 
     data: str
-    """mnist, mnist_m, usps, svhn, synthetic_digits, synthetic_signs, gtsrb, office31, digits (scikit-learn's 8 x 8),
-    shifted_digits (the same, changed), or folders (a folder a class)."""
+    """mnist, mnist_m, usps, svhn, synthetic_digits, synthetic_signs, gtsrb, office31, digits (half of scikit-learn's
+    8 x 8), shifted_digits (the other half, changed), all_digits (both, unchanged), or folders (a folder a class)."""
     name: Name | None = None
     """Its name in tables and figures; null: as `data`."""
     part: Literal["amazon", "dslr", "webcam"] | None = None
@@ -269,18 +269,22 @@ class ImagesConfig(BaseConfig):
 
 
 def _sets(config: ImagesConfig) -> Iterator[str]:
-    for side in ("source", "target"):
-        section: ImageSetConfig = getattr(config, side)
-        if section.data not in DATA:
-            yield unknown(f"{side}.data", section.data, "data set", DATA)
-        if (section.data == "office31") != (section.part is not None):
-            yield f"{side}.part: is given for office31, and only there: amazon, dslr or webcam."
-        if (section.data == "folders") != (section.train is not None):
-            yield f"{side}.train: is given for `data: folders`, and only there: the folder of the class folders."
-        if section.test is not None and section.train is None:
-            yield f"{side}.test: has no effect without `train`; remove it."
+    yield from set_problems("source", config.source)
+    yield from set_problems("target", config.target)
     if config.target.labels_per_class is not None:
         yield "target.labels_per_class: is for the source; no label of the target is learned, so remove it."
+
+
+def set_problems(path: str, section: ImageSetConfig) -> Iterator[str]:
+    """Yield what is wrong with a section that names images; `path` is its place in the analysis file."""
+    if section.data not in DATA:
+        yield unknown(f"{path}.data", section.data, "data set", DATA)
+    if (section.data == "office31") != (section.part is not None):
+        yield f"{path}.part: is given for office31, and only there: amazon, dslr or webcam."
+    if (section.data == "folders") != (section.train is not None):
+        yield f"{path}.train: is given for `data: folders`, and only there: the folder of the class folders."
+    if section.test is not None and section.train is None:
+        yield f"{path}.test: has no effect without `train`; remove it."
 
 
 def _models(config: ImagesConfig) -> Iterator[str]:

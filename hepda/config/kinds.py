@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hepda.config.events.analysis import AnalysisConfig
+from hepda.config.generators.analysis import GeneratorConfig
 from hepda.config.images import ImagesConfig
 from hepda.config.speech.conversion import ConversionConfig
 from hepda.config.speech.enhancement import EnhancementConfig
@@ -13,13 +14,22 @@ from hepda.config.speech.recognition import SpeechConfig
 from hepda.config.tabular import TabularConfig
 from hepda.errors import ConfigError, nearest
 
-AnyConfig = AnalysisConfig | ConversionConfig | EnhancementConfig | ImagesConfig | SpeechConfig | TabularConfig
+AnyConfig = (
+    AnalysisConfig
+    | ConversionConfig
+    | EnhancementConfig
+    | GeneratorConfig
+    | ImagesConfig
+    | SpeechConfig
+    | TabularConfig
+)
 """The type of an analysis file of any kind."""
 
 KINDS: dict[str, type[AnyConfig]] = {
     "conversion": ConversionConfig,
     "enhancement": EnhancementConfig,
     "events": AnalysisConfig,
+    "generator": GeneratorConfig,
     "images": ImagesConfig,
     "speech": SpeechConfig,
     "tabular": TabularConfig,

@@ -250,6 +250,7 @@ MADE: dict[str, Made] = {
     "mnist_m": Made("MNIST blended into photographs, |photograph - digit|, 28 x 28 in colour", ("mnist", "bsds500")),
     "synthetic_digits": Made("digits drawn from the fonts of this system, 32 x 32 in colour, any number of them"),
     "synthetic_signs": Made("traffic signs of the 43 classes of GTSRB, drawn, 40 x 40 in colour"),
-    "digits": Made("scikit-learn's handwritten digits, 8 x 8"),
-    "shifted_digits": Made("the same, blended into smooth random backgrounds"),
+    "digits": Made("half of scikit-learn's handwritten digits, 8 x 8"),
+    "all_digits": Made("scikit-learn's handwritten digits, 8 x 8, all of them"),
+    "shifted_digits": Made("the other half, blended into smooth random backgrounds"),
 }

@@ -160,3 +160,23 @@ def unit_vectors(values: FloatArray) -> FloatArray:
     """Return vectors [..., d] of length 1; those of length 0 stay."""
     length = np.linalg.norm(values, axis=-1, keepdims=True)
     return np.asarray(values / np.where(length > 0, length, 1.0), dtype=np.float64)
+
+
+def finite_rows(values: ArrayLike, least: int) -> FloatArray:
+    """Return the features of rows as numbers [n, d]; dimensions after the second are flattened.
+
+    Args:
+        values: [n, ...].
+        least: the smallest number of rows.
+
+    Raises:
+        DataError: there are fewer rows, or some have values that are not finite.
+
+    """
+    given = np.asarray(values, np.float64)
+    if given.ndim < 2 or len(given) < least:
+        raise DataError(f"rows of shape {given.shape}; {least} or more of [rows, features] are needed")
+    rows = given.reshape(len(given), -1)
+    if not np.isfinite(rows).all():
+        raise DataError(f"{int((~np.isfinite(rows).all(axis=1)).sum())} rows have values that are not finite")
+    return rows

@@ -17,6 +17,7 @@ drawing again adds the noise of the seeds once more, so the interval is mirrored
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,3 +96,14 @@ def _components(values: FloatArray, *, random: bool) -> FloatArray:
     below = ms_both if random else ms_seed
     first, second = (ms_first - below) / (b * n), (ms_second - below) / (a * n)
     return np.array([first, second, (ms_both - ms_seed) / n, ms_seed, second - first])
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean of values and its 95 % interval by Student's t (None for one value)."""
+    from scipy.stats import t
+
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return {"value": mean, "low": None, "high": None}
+    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return {"value": mean, "low": mean - half, "high": mean + half}

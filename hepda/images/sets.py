@@ -189,6 +189,7 @@ LOADERS: dict[str, Callable[[LoadRequest], Pair]] = {
     "gtsrb": _gtsrb,
     "office31": _office31,
     "digits": lambda request: shifted.digits(),
+    "all_digits": lambda request: shifted.all_digits(),
     "shifted_digits": lambda request: shifted.shifted_digits(request.seed),
     "folders": _folders,
 }

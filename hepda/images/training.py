@@ -50,17 +50,17 @@ class Stored:
 
 
 def write_parts(parts: dict[str, Images], folder: Path) -> None:
-    """Write the images for the trainings, and the names of the classes, to a folder."""
+    """Write the images for the trainings, and the names of their classes, to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, images in parts.items():
         np.save(folder / f"{name}.pixels.npy", np.ascontiguousarray(images.pixels.transpose(0, 2, 3, 1)))
         np.save(folder / f"{name}.label.npy", images.label)
-    classes = parts["source_train"].classes
+    classes = next(iter(parts.values())).classes
     (folder / "classes.json").write_text(json.dumps(classes), encoding="utf-8")
 
 
 def read_part(folder: Path, name: str) -> Stored:
-    """Read the images of one of PARTS."""
+    """Read the images of a part that `write_parts` wrote."""
     with reading(f"{folder / name}: cannot be read as the images that hepda wrote there"):
         # copy-on-write: torch warns about maps that are read-only
         pixels = np.load(folder / f"{name}.pixels.npy", mmap_mode="c")

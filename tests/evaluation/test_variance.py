@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hepda.errors import DataError
-from hepda.evaluation.variance import variance_components
+from hepda.evaluation.variance import spread, variance_components
 
 
 def grid(first: float, second: float, both: float, noise: float, rng: np.random.Generator, n: int = 3) -> np.ndarray:
@@ -50,3 +51,10 @@ def test_a_grid_with_gaps_or_one_seed_is_refused() -> None:
         variance_components(np.zeros((3, 4, 1)))
     with pytest.raises(DataError, match="a training of the grid is missing"):
         variance_components(np.full((3, 4, 2), np.nan))
+
+
+def test_the_interval_of_several_seeds_is_that_of_students_t() -> None:
+    values = [0.2, 0.5, 0.3, 0.4]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert spread(values) == pytest.approx({"value": 0.35, "low": low, "high": high})
+    assert spread([0.7]) == {"value": 0.7, "low": None, "high": None}

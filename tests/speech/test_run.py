@@ -12,11 +12,11 @@ import torch
 
 from hepda.adversarial import Network
 from hepda.config import load_any
+from hepda.evaluation.variance import spread
 from hepda.kinds import RunContext, kind_of
 from hepda.results.speech import SpeechMetrics
 from hepda.runtime.plots import PlotOptions, Plots
 from hepda.speech.kind import SpeechKind
-from hepda.speech.results.numbers import spread
 from hepda.speech.results.tables import transcripts_table
 from hepda.speech.training.jobs import TrainingSetup
 from hepda.speech.training.probes import fit_probe

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hepda.errors import ConfigError, nearest
@@ -151,7 +151,11 @@ def find_loss(name: str) -> AdversarialLoss:
 
 
 def gradient_penalty(
-    discriminator: nn.Module, real: Tensor, generated: Tensor, random: torch.Generator, weight: Tensor | None = None
+    discriminator: Callable[[Tensor], Tensor],
+    real: Tensor,
+    generated: Tensor,
+    random: torch.Generator,
+    weight: Tensor | None = None,
 ) -> RowLosses:
     """Return `(|d D / d x| - 1)^2` at points drawn between real and generated rows (Gulrajani et al. 2017, eq. 3).
 

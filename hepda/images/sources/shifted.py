@@ -11,13 +11,17 @@ from torch.nn import functional
 from hepda.images.arrays import Images, digit_names, to_bytes
 
 
-def _halves() -> tuple[Images, Images]:
-    """Return the digits of the two domains, which share no image: even and odd rows of the data set."""
+def _every() -> Images:
     from sklearn.datasets import load_digits
 
     dataset = load_digits()
     pixels = (dataset.images * (255.0 / 16.0)).round().astype(np.uint8)[:, None]
-    images = Images(pixels, dataset.target.astype(np.int64), digit_names(), ({"data": "sklearn.datasets.load_digits"},))
+    return Images(pixels, dataset.target.astype(np.int64), digit_names(), ({"data": "sklearn.datasets.load_digits"},))
+
+
+def _halves() -> tuple[Images, Images]:
+    """Return the digits of the two domains, which share no image: even and odd rows of the data set."""
+    images = _every()
     even = np.arange(len(images)) % 2 == 0
     return images.take(even), images.take(~even)
 
@@ -31,6 +35,11 @@ def _split(images: Images) -> tuple[Images, Images]:
 def digits() -> tuple[Images, Images]:
     """Return the source: half of the digits, unchanged."""
     return _split(_halves()[0])
+
+
+def all_digits() -> tuple[Images, Images]:
+    """Return all digits, unchanged."""
+    return _split(_every())
 
 
 def shifted_digits(seed: int) -> tuple[Images, Images]:

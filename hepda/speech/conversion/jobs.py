@@ -20,13 +20,13 @@ from hepda.config.speech.conversion import ConversionNetworkConfig
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
 from hepda.runtime.run_directory import MODELS
+from hepda.scores import planned
 from hepda.speech.conversion.effects import Conversions, ConversionSounds, bank_of, read_sounds
 from hepda.speech.conversion.judging import Judges, frames_of, verdict, wrong_words
 from hepda.speech.conversion.models import Converter, Question, converter_of
 from hepda.speech.conversion.networks import ConversionNetwork
 from hepda.speech.conversion.probes import effect_probe
 from hepda.speech.conversion.training import conversion_training
-from hepda.speech.scores import planned
 
 COLUMNS = ("judged", "distance", "source_distance", "wrong_words", "words", "speaker")
 """Columns of a score: is the wanted effect recognised; mean absolute distance of log-mel frames to the true conversion,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from hepda import scores as scores_of
 from hepda.config import ConversionConfig
 from hepda.errors import DataError, SourceError
 from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
@@ -18,7 +19,6 @@ from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
-from hepda.speech import scores as scores_of
 
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
@@ -138,7 +138,7 @@ class ConversionKind(KindOf[ConversionMetrics]):
         """Return the scores of scores.parquet. Raises ConfigError if they are not those of the sound read now."""
         from hepda.speech.conversion.jobs import COLUMNS
 
-        return scores_of.read(run, self._members, COLUMNS, self.tests.string.numpy())
+        return scores_of.read(run, self._members, COLUMNS, ("string", self.tests.string.numpy()))
 
     def files(self) -> Any:
         """Return where the recordings are from, and the effects."""

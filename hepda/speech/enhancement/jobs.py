@@ -16,12 +16,12 @@ from hepda.config import EnhancementConfig
 from hepda.config.speech.enhancement import MaskNetworkConfig, TrainedModel
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
+from hepda.scores import planned
 from hepda.speech.enhancement.mixtures import Sounds, read_sounds
 from hepda.speech.enhancement.models import Enhancer, TrainedNetwork, enhancer_of
 from hepda.speech.enhancement.segan_training import SeganTraining, segan_training
 from hepda.speech.enhancement.training import MaskTraining, mask_training
 from hepda.speech.quality.recordings import quality_of
-from hepda.speech.scores import planned
 
 
 @dataclass(frozen=True, slots=True)

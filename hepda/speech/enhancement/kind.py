@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from hepda import scores as scores_of
 from hepda.config import EnhancementConfig
 from hepda.errors import DataError, SourceError
 from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
@@ -18,7 +19,6 @@ from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
-from hepda.speech import scores as scores_of
 
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
@@ -130,7 +130,8 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """Return the scores of scores.parquet. Raises ConfigError if they are not those of the sound read now."""
-        return scores_of.read(run, self._members, self.config.evaluation.metrics, self.sounds.test.string.numpy())
+        strings = self.sounds.test.string.numpy()
+        return scores_of.read(run, self._members, self.config.evaluation.metrics, ("string", strings))
 
     def files(self) -> Any:
         """Return where speech and noise are from, and how much there is."""

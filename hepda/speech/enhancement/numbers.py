@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda.evaluation.variance import spread
 from hepda.speech.enhancement.mixtures import Sounds
-from hepda.speech.results.numbers import spread
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda.evaluation.variance import spread
 from hepda.speech.dataset.material import Material
 from hepda.speech.dataset.subsets import extractor_of, folds, parts_of
 from hepda.speech.dataset.trials import CLEAN, SEEN, trials_of
@@ -227,17 +228,6 @@ def quoted(config: SpeechConfig, table: TrialTable) -> list[tuple[str, float | N
         (name, config.evaluation.quoted if ratios[0] is not None else None)
         for name, ratios in conditions(config, table).items()
     ]
-
-
-def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Return the mean of values and its 95 % interval by Student's t (None for one value)."""
-    from scipy.stats import t
-
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return {"value": mean, "low": None, "high": None}
-    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, Any]]:

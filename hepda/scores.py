@@ -44,26 +44,27 @@ def columns_of(scores: Mapping[str, Array], names: Sequence[str]) -> dict[str, A
     }
 
 
-def read(run: Path, members: Mapping[str, int], names: Sequence[str], string: Array) -> dict[str, Array]:
+def read(run: Path, members: Mapping[str, int], names: Sequence[str], key: tuple[str, Array]) -> dict[str, Array]:
     """Return the scores of scores.parquet.
 
     Args:
         run: the run directory.
         members: the number of trainings of each model.
         names: of the columns.
-        string: the test string of every row, which the column `string` must have.
+        key: a column that says what each row is of, such as the test string, and what it must contain [rows].
 
     Raises:
-        ConfigError: they are not of these models or strings.
+        ConfigError: they are not of these models or rows.
 
     """
     columns = [
         f"{model}.{member}.{name}" for model, number in members.items() for member in range(number) for name in names
     ]
-    saved = run_directory.read_scores(run, {"string": "iu"} | dict.fromkeys(columns, "f"))
-    if not np.array_equal(saved["string"].to_numpy(), string):
+    column, values = key
+    saved = run_directory.read_scores(run, {column: "iu"} | dict.fromkeys(columns, "f"))
+    if not np.array_equal(saved[column].to_numpy(), values):
         raise ConfigError(
-            f"{run / 'scores.parquet'} is not of the models and recordings of {run / 'config.yaml'}. Train again."
+            f"{run / 'scores.parquet'} is not of the models and data of {run / 'config.yaml'}. Train again."
         )
     return {
         model: np.stack([
