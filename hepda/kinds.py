@@ -37,6 +37,7 @@ KINDS = {
     "enhancement": "hepda.speech.enhancement.kind:EnhancementKind",
     "events": "hepda.events.kind:EventsKind",
     "images": "hepda.images.kind:ImagesKind",
+    "refinement": "hepda.events.refinement.kind:RefinementKind",
     "speech": "hepda.speech.kind:SpeechKind",
     "tabular": "hepda.tabular.kind:TabularKind",
 }

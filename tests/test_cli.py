@@ -483,9 +483,12 @@ def test_results_have_schemas_too():
 def test_schema_is_that_of_the_analysis_file_with_the_names_of_the_core():
     status, out, err = run_cli("schema")
     schema = json.loads(out)
-    events, conversion, enhancement, images, speech, tabular = (b["then"]["properties"] for b in schema["allOf"])
+    events, conversion, enhancement, images, refinement, speech, tabular = (
+        branch["then"]["properties"] for branch in schema["allOf"]
+    )
     assert (status, err) == (0, "") and schema["type"] == "object" and "samples" in events and "target" in images
     assert "samples" not in speech and "files" in tabular and "spectra" in enhancement and "mel" in conversion
+    assert "learn" in refinement and "objects" in refinement
     assert {"dann", "cdan", "mmd"} <= set(schema["x-hepda"]["methods"])
     assert "ganin" in schema["x-hepda"]["strength schedules"] and schema["x-hepda"]["losses"]
 

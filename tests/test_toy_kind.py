@@ -176,6 +176,6 @@ def test_a_toy_kind_is_trained_evaluated_compared_and_exported(
 def test_a_kind_that_is_not_registered_is_named_with_those_that_are() -> None:
     with pytest.raises(
         ConfigError,
-        match="'coins' cannot be trained; there are conversion, enhancement, events, images, speech, tabular",
+        match="'coins' cannot be trained; there are conversion, enhancement, events, images, refinement, speech, tab",
     ):
         kinds.kind_of(CoinsConfig(name="coins", kind="coins", models={"plain": CoinModel()}))  # type: ignore[arg-type]

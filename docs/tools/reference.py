@@ -32,6 +32,7 @@ TITLES = {
     "speech": "Speech",
     "enhancement": "Speech enhancement",
     "conversion": "Environment conversion",
+    "refinement": "Refinement of simulation",
 }
 LONGEST = 150
 """Characters of an example in one line; keys.yaml has a shorter one where those of configs/ are longer."""

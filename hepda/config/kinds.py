@@ -7,13 +7,22 @@ from typing import Any
 
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.images import ImagesConfig
+from hepda.config.refinement.analysis import RefinementConfig
 from hepda.config.speech.conversion import ConversionConfig
 from hepda.config.speech.enhancement import EnhancementConfig
 from hepda.config.speech.recognition import SpeechConfig
 from hepda.config.tabular import TabularConfig
 from hepda.errors import ConfigError, nearest
 
-AnyConfig = AnalysisConfig | ConversionConfig | EnhancementConfig | ImagesConfig | SpeechConfig | TabularConfig
+AnyConfig = (
+    AnalysisConfig
+    | ConversionConfig
+    | EnhancementConfig
+    | ImagesConfig
+    | RefinementConfig
+    | SpeechConfig
+    | TabularConfig
+)
 """The type of an analysis file of any kind."""
 
 KINDS: dict[str, type[AnyConfig]] = {
@@ -21,6 +30,7 @@ KINDS: dict[str, type[AnyConfig]] = {
     "enhancement": EnhancementConfig,
     "events": AnalysisConfig,
     "images": ImagesConfig,
+    "refinement": RefinementConfig,
     "speech": SpeechConfig,
     "tabular": TabularConfig,
 }
