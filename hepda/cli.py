@@ -539,6 +539,14 @@ def generate(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Number of processes [all available cores].")
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the physics, such as detector.jet_scale=0.97; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Make the ntuples of an example with its generator; continue if interrupted."""
     from hepda.workflows.generate import generate as run_page
@@ -547,7 +555,7 @@ def generate(
         bars.stage("generate")
         files = run_page(
             config, output or config.parent / "ntuples", samples=samples.split(",") if samples else None,
-            scale=scale, seed=seed, processes=processes,
+            scale=scale, seed=seed, processes=processes, settings=set_ or [],
             progress=lambda sample, done, total: bars.step("chunks", done, total),
         )  # fmt: skip
     for path, events in files.items():

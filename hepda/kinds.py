@@ -38,6 +38,7 @@ KINDS = {
     "events": "hepda.events.kind:EventsKind",
     "generator": "hepda.generators.kind:GeneratorKind",
     "images": "hepda.images.kind:ImagesKind",
+    "refinement": "hepda.events.refinement.kind:RefinementKind",
     "speech": "hepda.speech.kind:SpeechKind",
     "tabular": "hepda.tabular.kind:TabularKind",
 }

@@ -32,6 +32,20 @@ import awkward as ak
 import fastjet
 import numpy as np
 import pythia8mc
+from detector import (
+    JET_ETA,
+    JET_PT,
+    LEPTON_ETA,
+    LEPTON_PT,
+    MIN_JETS,
+    MIN_TAGS,
+    REALITY,
+    SIMULATION,
+    TAG_BINS,
+    TAGGED,
+    Detector,
+    scale_shift,
+)
 
 from hepda.workflows.generate import Chunk, SampleSpec
 
@@ -89,44 +103,12 @@ UNDERLYING = {  # activity of the soft collisions, and its model of colour recon
 
 CARDS = Path(__file__).parent / "sherpa"  # the fourth generator: its cards, and the source of what writes its events
 
-# --- The detector ----------------------------------------------------------------------------------------------------
-TAG_BINS = 5  # pseudo-continuous: 0 untagged, 1..4 pass the 85, 77, 70, 60 % working points
-B_EFFICIENCY = np.array([0.85, 0.77, 0.70, 0.60])
-C_EFFICIENCY = np.array([0.38, 0.19, 0.10, 0.045])
-LIGHT_EFFICIENCY = np.array([0.036, 0.0090, 0.0029, 0.0008])
-TAGGED = 2  # "b-tagged" in the preselection: passes the 77 % working point
-LEPTON_PT, LEPTON_ETA, JET_PT, JET_ETA, MIN_JETS, MIN_TAGS = 27.0, 2.5, 25.0, 2.5, 5, 2
+# --- The measurement (detector.py) -----------------------------------------------------------------------------------
 FILTER_PT = 10.0  # GeV, of the extra b quark that the b-filtered samples require
 ENRICHED = 0.25  # share of the simulated events with one b tag more than the preselection requires
 NEGATIVE_SHARE = 0.12  # of the generated events, as an NLO generator would have
 
 
-@dataclass(frozen=True)
-class Detector:
-    """Response of the detector to a jet; `nature` differs from the simulation in every entry."""
-
-    jet_scale: float = 1.0
-    jet_resolution: float = 1.0
-    b_efficiency: float = 1.0
-    light_mistag: float = 1.0
-    pileup: float = 32.0  # mean number of interactions
-
-    def tag_efficiency(self, pt: np.ndarray, flavour: np.ndarray) -> np.ndarray:
-        """P(jet passes each of the four working points), [n, 4]; falls at low and at high pt."""
-        shape = np.clip(1.04 - 0.16 * np.exp(-(pt - 20) / 25) - 0.0003 * pt, 0.5, 1.0)[:, None]
-        b = B_EFFICIENCY * self.b_efficiency * shape
-        c = C_EFFICIENCY * self.b_efficiency * shape
-        light = LIGHT_EFFICIENCY * self.light_mistag * (0.8 + 0.004 * np.minimum(pt, 300))[:, None]
-        return np.where((flavour == 5)[:, None], b, np.where((flavour == 4)[:, None], c, light))
-
-    def resolution(self, pt: np.ndarray, pileup: np.ndarray) -> np.ndarray:
-        """Relative width of the jet response: noise (with pile-up), stochastic and constant term."""
-        noise = 2.0 + 0.06 * pileup
-        return self.jet_resolution * np.sqrt((noise / pt) ** 2 + 0.75**2 / pt + 0.05**2)
-
-
-SIMULATION = Detector()
-REALITY = Detector(jet_scale=1.02, jet_resolution=1.10, b_efficiency=0.95, light_mistag=1.20, pileup=34.0)
 # Measured scale factors and their errors: close to the truth (0.95, 0.95, 1.20), but not equal to it.
 SCALE_FACTORS = {5: (0.97, 0.02), 4: (0.97, 0.06), 0: (1.15, 0.10)}
 
@@ -438,8 +420,7 @@ def measured_jets(level: dict[str, ak.Array], detector: Detector, pileup: np.nda
     count, true = ak.to_numpy(ak.num(jets)), ak.to_numpy(ak.flatten(jets.pt))
     width = detector.resolution(true, np.repeat(pileup, count))
     measured = true * detector.jet_scale * np.maximum(rng.normal(1.0, width), 0.1)
-    uncertainty = 0.01 + 0.5 / np.maximum(measured, 10.0)  # 3 % at 25 GeV, 1.5 % at 100 GeV
-    for name, flat in (("true", true), ("pt", measured), ("shift", measured * uncertainty)):
+    for name, flat in (("true", true), ("pt", measured), ("shift", scale_shift(measured))):
         jets[name] = ak.unflatten(flat, count)
     jets["mass"] = jets.mass * jets.pt / jets.true
     return jets

@@ -33,6 +33,7 @@ TITLES = {
     "enhancement": "Speech enhancement",
     "conversion": "Environment conversion",
     "generator": "Generative models",
+    "refinement": "Refinement of simulation",
 }
 LONGEST = 150
 """Characters of an example in one line; keys.yaml has a shorter one where those of configs/ are longer."""

@@ -14,7 +14,7 @@ early stopping and calibration. There are two methods:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ class Ratio:
         clipped: share of the events (by absolute weight) whose ratio was outside the limits.
         limits: limits on the ratio divided by its mean.
         n_eff: effective number of source events, before and after.
+        others: factors on the weights of each of the other samples, of the same ratio; their sums of weights change.
 
     """
 
@@ -57,6 +58,7 @@ class Ratio:
     clipped: float
     limits: tuple[float, float]
     n_eff: tuple[float, float]
+    others: tuple[Array, ...] = ()
 
     def as_manifest(self) -> dict[str, Any]:
         """Return everything except the factors."""
@@ -88,13 +90,20 @@ Estimate = Callable[[bdt.Features], Array]
 
 
 def density_ratio(
-    source: WeightedEvents, target: WeightedEvents, *, method: str = "classifier", clip: float = 10.0, seed: int = 0
+    source: WeightedEvents,
+    target: WeightedEvents,
+    *,
+    method: str = "classifier",
+    clip: float = 10.0,
+    seed: int = 0,
+    others: Sequence[WeightedEvents] = (),
 ) -> Ratio:
     """Return factors that give the source the target's distribution of features, with an unchanged sum of weights.
 
     Args:
         source: the events that get a factor.
         target: the events whose distribution the source shall have.
+        others: samples that get the factors of the same ratio, and that nothing is learned from.
         method: `classifier` or `hep_ml`.
         clip: ratios divided by their mean are limited to the range from 1/clip to clip.
         seed: seed of the trees.
@@ -110,18 +119,21 @@ def density_ratio(
     parts = np.unique(np.concatenate([source.part, target.part]))
     if len(parts) < 3:
         raise DataError(f"events in {len(parts)} parts; a ratio out of fold needs three: train, calibrate, apply")
-    logs = np.zeros(len(source.weight))
+    weighted = (source, *others)
+    logs = [np.zeros(len(sample.weight)) for sample in weighted]
     for number, part in enumerate(parts):
         held_out = parts[(number + 1) % len(parts)]
         sides = [[s.of((s.part != part) & (s.part != held_out)), s.of(s.part == held_out)] for s in (source, target)]
         (train_source, held_out_source), (train_target, held_out_target) = sides
-        applied = source.part == part
-        if applied.any():
+        rows = [sample.part == part for sample in weighted]
+        if any(applied.any() for applied in rows):
             estimate = METHODS[method](
                 _pair(train_source, train_target), _pair(held_out_source, held_out_target), seed + number
             )
-            logs[applied] = estimate(np.ascontiguousarray(source.features[applied]))
-    return _ratio(source.weight, logs, clip)
+            for sample, applied, of in zip(weighted, rows, logs, strict=True):
+                if applied.any():
+                    of[applied] = estimate(np.ascontiguousarray(sample.features[applied]))
+    return _ratio(source.weight, logs[0], clip, logs[1:])
 
 
 def _pair(source: WeightedEvents, target: WeightedEvents) -> TrainingEvents:
@@ -181,11 +193,12 @@ METHODS: dict[str, Callable[[TrainingEvents, TrainingEvents, int], Estimate]] = 
 }
 
 
-def _ratio(weight: Array, logs: Array, clip: float) -> Ratio:
+def _ratio(weight: Array, logs: Array, clip: float, others: Sequence[Array] = ()) -> Ratio:
     """Compute the ratios from their logarithms: divided by their mean, clipped, with an unchanged sum of weights."""
     size = np.abs(weight)
     raw = np.exp(logs - logs.max())
-    raw /= float(size @ raw) / float(size.sum())
+    mean = float(size @ raw) / float(size.sum())
+    raw /= mean
     limits = 1.0 / clip, clip
     outside = (raw < limits[0]) | (raw > limits[1])
     factor = np.clip(raw, *limits)
@@ -196,7 +209,8 @@ def _ratio(weight: Array, logs: Array, clip: float) -> Ratio:
         )
     factor *= before / after
     clipped = float(size[outside].sum() / size.sum())
-    return Ratio(factor, clipped, limits, (_n_eff(weight), _n_eff(weight * factor)))
+    of_others = tuple(np.clip(np.exp(of - logs.max()) / mean, *limits) * (before / after) for of in others)
+    return Ratio(factor, clipped, limits, (_n_eff(weight), _n_eff(weight * factor)), of_others)
 
 
 def _n_eff(weight: Array) -> float:

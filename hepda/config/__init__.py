@@ -23,6 +23,7 @@ from hepda.config.models import (
     ReweightConfig,
     TrainingConfig,
 )
+from hepda.config.refinement.analysis import RefinementConfig
 from hepda.config.speech.conversion import ConversionConfig
 from hepda.config.speech.enhancement import EnhancementConfig
 from hepda.config.speech.recognition import SpeechConfig, SpeechModelConfig
@@ -44,6 +45,7 @@ __all__ = [
     "PlotConfig",
     "RatioConfig",
     "ReadingConfig",
+    "RefinementConfig",
     "ReweightConfig",
     "SampleConfig",
     "SignificanceConfig",

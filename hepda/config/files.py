@@ -16,6 +16,8 @@ from hepda.errors import ConfigError, nearest, nearest_file
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "collections", "plots", "models", "systematics")
 """Sections whose keys are names that the user gives: a null as the value removes the name."""
+ANALYSIS = "analysis"
+"""The key of a refinement whose value is another analysis file."""
 REGIONS = ("fit", "regions")
 """A section of such names within another one."""
 SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
@@ -47,6 +49,7 @@ def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, An
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds no mapping; an analysis file is a list of `key: value`.")
     resolve_files(data, path.resolve().parent)
+    _expand_analysis(path, data, lines, above)
     if "include" not in data:
         return data, lines
     base = _included(path, data.pop("include"), lines.pop(("include",)), (*above, path.resolve()))
@@ -55,9 +58,30 @@ def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, An
     return _lay_over(below, data, (), lines, known, str(path)), known | lines
 
 
-def _included(path: Path, include: Any, line: int | str, above: tuple[Path, ...]) -> Path:
+def _expand_analysis(path: Path, data: dict[str, Any], lines: Lines, above: tuple[Path, ...]) -> None:
+    """Replace the path of another analysis file as the value of `analysis`, or `include` within it, by its content."""
+    key, given = (ANALYSIS,), data.get(ANALYSIS)
+    if isinstance(given, str):
+        place, laid = lines.get(key, "?"), {"include": given}
+    elif isinstance(given, dict):
+        place, laid = lines.get((*key, "include"), "?"), dict(given)
+    else:
+        return
+    if "include" not in laid:
+        return
+    base = _included(path, laid.pop("include"), place, (*above, path.resolve()), what=f"{ANALYSIS}.include")
+    below, elsewhere = read_mapping(base, (*above, path.resolve()))
+    known: Lines = {
+        line_key: line if isinstance(line, str) else f"{line} of {base.name}" for line_key, line in elsewhere.items()
+    }
+    own = {inner[1:]: line for inner, line in lines.items() if inner[:1] == key and len(inner) > 1}
+    data[ANALYSIS] = _lay_over(below, laid, (), own, known, str(path))
+    lines |= {(*key, *inner): line for inner, line in {**known, **own}.items()}
+
+
+def _included(path: Path, include: Any, line: int | str, above: tuple[Path, ...], what: str = "include") -> Path:
     """Return the file that `include: given` of the file at `path` names."""
-    where = f"{path}: include (line {line})"
+    where = f"{path}: {what} (line {line})"
     if not isinstance(include, str) or not include:
         raise ConfigError(f"{where}: must be the path of one analysis file, not {include!r}.")
     target = path.resolve().parent / Path(include).expanduser()
@@ -116,6 +140,8 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         expanded = Path(path).expanduser()
         return str(expanded if expanded.is_absolute() else Path(_normalised(folder / expanded)))
 
+    if isinstance(data.get(ANALYSIS), dict):  # of a refinement
+        resolve_files(data[ANALYSIS], folder)
     data |= with_absolute_paths(data, partial(absolute, where="an expression"))
     for side in ("source", "target"):  # of images
         section = data.get(side)

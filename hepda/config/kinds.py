@@ -8,6 +8,7 @@ from typing import Any
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.generators.analysis import GeneratorConfig
 from hepda.config.images import ImagesConfig
+from hepda.config.refinement.analysis import RefinementConfig
 from hepda.config.speech.conversion import ConversionConfig
 from hepda.config.speech.enhancement import EnhancementConfig
 from hepda.config.speech.recognition import SpeechConfig
@@ -20,6 +21,7 @@ AnyConfig = (
     | EnhancementConfig
     | GeneratorConfig
     | ImagesConfig
+    | RefinementConfig
     | SpeechConfig
     | TabularConfig
 )
@@ -31,6 +33,7 @@ KINDS: dict[str, type[AnyConfig]] = {
     "events": AnalysisConfig,
     "generator": GeneratorConfig,
     "images": ImagesConfig,
+    "refinement": RefinementConfig,
     "speech": SpeechConfig,
     "tabular": TabularConfig,
 }

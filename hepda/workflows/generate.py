@@ -4,6 +4,8 @@ A page is a Python file that the user names and that holds the physics: `SAMPLES
 `generate_chunk(spec, seed) -> Chunk` and `assemble(samples) -> files`. This module does the rest: it generates chunks
 with their own seeds on several processes, keeps finished chunks so that an interrupted run can continue, rounds the
 values, and writes ROOT files.
+
+A setting of `SampleSpec.physics` can be changed for a run: the same seeds through another detector, for example.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import logging
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -59,7 +62,7 @@ class Chunk:
 
 @lru_cache
 def load_page(path: Path) -> ModuleType:
-    """Import the generator page at `path`.
+    """Import the generator page at `path`; it may import modules beside it.
 
     Raises:
         ConfigError: the file is missing or lacks one of the names that a page must have.
@@ -75,7 +78,8 @@ def load_page(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
-        specification.loader.exec_module(module)
+        with _imports_from(path.resolve().parent):
+            specification.loader.exec_module(module)
     except ModuleNotFoundError as error:
         if error.name in ("pythia8mc", "fastjet"):
             raise MissingExtraError(error.name, "generate") from error
@@ -84,6 +88,70 @@ def load_page(path: Path) -> ModuleType:
     if missing:
         raise ConfigError(f"the generator page {path} does not define {', '.join(missing)}")
     return module
+
+
+@contextmanager
+def _imports_from(folder: Path) -> Iterator[None]:
+    """Look for modules in a folder first, for the block; those found there are not kept for pages of other folders."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).parent == folder:
+                del sys.modules[name]
+
+
+def overridden(physics: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Return the `physics` of a sample with settings changed.
+
+    Args:
+        physics: of a sample.
+        settings: texts `key=value`, or `key.field=value` for a field of a dataclass such as a detector.
+
+    Raises:
+        ConfigError: a text has another form, names no setting, or its value is not of the setting's type.
+
+    """
+    result = dict(physics)
+    for setting in settings:
+        dotted, equals, text = setting.partition("=")
+        key, *inner = dotted.strip().split(".")
+        if not equals or len(inner) > 1:
+            raise ConfigError(f"--set {setting}: is not of the form key=value or key.field=value.")
+        if key not in result:
+            raise ConfigError(f"--set {setting}: the samples have no setting {key!r}.{nearest(key, result)}")
+        if not inner:
+            result[key] = _like(result[key], text, setting)
+            continue
+        section, name = result[key], inner[0]
+        if not is_dataclass(section) or isinstance(section, type):
+            raise ConfigError(f"--set {setting}: {key} has no fields.")
+        names = [field.name for field in fields(section)]
+        if name not in names:
+            raise ConfigError(f"--set {setting}: {key} has no field {name!r}.{nearest(name, names)}")
+        result[key] = replace(section, **{name: _like(getattr(section, name), text, setting)})
+    return result
+
+
+def _like(value: Any, text: str, setting: str) -> Any:
+    """Return a text as a value of the type of `value`: a number, yes or no, or a text."""
+    kind = type(value)
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise ConfigError(f"--set {setting}: the value must be true or false.")
+        return text == "true"
+    if kind not in (int, float, str):
+        raise ConfigError(
+            f"--set {setting}: is not a number or a text, and cannot be set here; name one of its fields."
+        )
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {setting}: the value must be of the kind of {value!r}.") from error
 
 
 def seeds_of(sample: str, spec: SampleSpec, seed: int) -> list[int]:
@@ -96,16 +164,19 @@ def seeds_of(sample: str, spec: SampleSpec, seed: int) -> list[int]:
     return [base * 1000 + i for i in range(-(-spec.events // spec.chunk))]
 
 
-def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) -> dict[str, SampleSpec]:
+def chosen_samples(
+    module: ModuleType, names: list[str] | None, scale: float, settings: Sequence[str] = ()
+) -> dict[str, SampleSpec]:
     """Return the samples to generate, by name.
 
     Args:
         module: the generator page.
         names: the samples to take; None for all that can be generated here.
         scale: factor on the number of events of each sample; at least one event is generated.
+        settings: changed settings, as of `overridden`.
 
     Raises:
-        ConfigError: the page has no sample of one of the names, or it cannot be generated here.
+        ConfigError: the page has no sample of one of the names, or it cannot be generated here; or as of `overridden`.
 
     """
     available: dict[str, SampleSpec] = module.SAMPLES
@@ -120,14 +191,22 @@ def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) ->
         reasons.setdefault(available[name].unavailable, []).append(name)
     for reason, left_out in reasons.items():
         log.warning(f"{', '.join(left_out)}: left out, {reason}.")
-    return {name: replace(available[name], events=max(1, round(scale * available[name].events))) for name in selected}
+    return {
+        name: replace(
+            available[name],
+            events=max(1, round(scale * available[name].events)),
+            physics=overridden(available[name].physics, settings),
+        )
+        for name in selected
+    }
 
 
-def _generate_chunk(task: tuple[str, str, int, str]) -> str:
+def _generate_chunk(task: tuple[str, str, int, str, tuple[str, ...]]) -> str:
     """Generate one chunk and write it completely or not at all; return the name of the sample."""
-    page, sample, seed, target = task
-    module = load_page(Path(page))
-    chunk: Chunk = module.generate_chunk(module.SAMPLES[sample], seed)
+    page, sample, seed, target, settings = task
+    module = load_page(Path(page))  # its classes are not those of another process: settings travel as text
+    spec: SampleSpec = module.SAMPLES[sample]
+    chunk: Chunk = module.generate_chunk(replace(spec, physics=overridden(spec.physics, settings)), seed)
     path = Path(target)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     ak.to_parquet(ak.zip(chunk.columns, depth_limit=1), temporary)
@@ -138,7 +217,13 @@ def _generate_chunk(task: tuple[str, str, int, str]) -> str:
 
 
 def generate_chunks(
-    page: Path, specs: dict[str, SampleSpec], folder: Path, *, seed: int, processes: int
+    page: Path,
+    specs: dict[str, SampleSpec],
+    folder: Path,
+    *,
+    seed: int,
+    processes: int,
+    settings: Sequence[str] = (),
 ) -> Iterator[tuple[str, int, int]]:
     """Generate the chunks that are not in `folder` yet.
 
@@ -148,6 +233,7 @@ def generate_chunks(
         folder: the folder of the chunks.
         seed: of the run.
         processes: number of processes.
+        settings: changed settings, which `specs` have already.
 
     Yields:
         (sample, done, all): first ("", number of chunks present, all), then one for each chunk as it finishes.
@@ -162,7 +248,7 @@ def generate_chunks(
     todo = [task for task in tasks if not task[3].exists()]
     done = len(tasks) - len(todo)
     yield "", done, len(tasks)
-    chunks = [(str(page), name, number, str(path)) for name, _, number, path in todo]
+    chunks = [(str(page), name, number, str(path), tuple(settings)) for name, _, number, path in todo]
     with open_pool(min(processes, len(todo))) as pool:
         for sample in pool.stream(_generate_chunk, chunks):
             done += 1
@@ -261,6 +347,7 @@ def generate(
     scale: float = 1.0,
     seed: int = 1,
     processes: int | None = None,
+    settings: Sequence[str] = (),
     progress: Callable[[str, int, int], None] = lambda sample, done, total: None,
 ) -> dict[Path, int]:
     """Generate the samples of a page and write its files to `output`.
@@ -275,21 +362,23 @@ def generate(
         scale: factor on the number of events of each sample.
         seed: of the run.
         processes: number of processes; None for the cores that may be used.
+        settings: changed settings of the physics of all samples, `key=value`, as of `overridden`.
         progress: called with (sample, done, all) as chunks finish.
 
     Returns:
         The number of events of each file.
 
     Raises:
-        ConfigError: the page is missing, lacks one of the names that a page must have, or does not have a given sample.
+        ConfigError: the page is missing, lacks one of the names that a page must have, or does not have a given sample
+            or setting.
         MissingExtraError: Pythia or fastjet is not installed.
 
     """
     module = load_page(page)
-    specs = chosen_samples(module, samples, scale)
+    specs = chosen_samples(module, samples, scale, settings)
     folder = output / ".chunks"
     processes = processes or cores()
-    for sample, done, total in generate_chunks(page, specs, folder, seed=seed, processes=processes):
+    for sample, done, total in generate_chunks(page, specs, folder, seed=seed, processes=processes, settings=settings):
         progress(sample, done, total)
     chunks = {name: collect(folder, name, spec, seed) for name, spec in specs.items()}
     return {

@@ -80,6 +80,14 @@ def test_the_same_seed_gives_the_same_factors() -> None:
     assert np.array_equal(first, second)
 
 
+def test_other_samples_get_the_factors_of_the_same_ratio_and_teach_nothing() -> None:
+    source, target = sides(2000)
+    other = WeightedEvents(source.features[:500], np.full(500, 7.0), source.part[:500])
+    ratio = density_ratio(source, target, others=[other])
+    assert ratio.others[0].tolist() == pytest.approx(ratio.factor[:500].tolist(), rel=1e-12)
+    assert density_ratio(source, target).factor.tolist() == ratio.factor.tolist()
+
+
 def test_clipping_by_hand() -> None:
     weight = np.array([1.0, 1.0, -1.0, 1.0])
     ratio = reweighting._ratio(weight, np.log([4.0, 1.0, 2.0, 0.001]), clip=2.0)

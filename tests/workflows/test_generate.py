@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import awkward as ak
@@ -249,7 +250,7 @@ def test_a_chunk_that_fails_leaves_nothing_that_looks_finished(tmp_path, monkeyp
     spec = load_page(page).SAMPLES["signal"]
     target = generation.chunk_path(tmp_path, "signal", spec, 1)
     with pytest.raises(OSError, match="full"):
-        generation._generate_chunk((str(page), "signal", 1, str(target)))
+        generation._generate_chunk((str(page), "signal", 1, str(target), ()))
     assert not target.exists()
 
 
@@ -259,7 +260,7 @@ def test_chunks_are_collected_in_order_and_summed(tmp_path):
     spec = module.SAMPLES["signal"]
     for seed in reversed(seeds_of("signal", spec, 5)):
         generation._generate_chunk(
-            (str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)))
+            (str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)), ())
         )
     result = generation.collect(tmp_path, "signal", spec, 5)
     assert isinstance(result, Chunk) and result.generated == 30
@@ -562,3 +563,76 @@ def test_real_events(tth):
     assert 0 < np.mean(weight < 0) < 0.3
     most = 1 / (1 - tth.ENRICHED)  # an event that surely has enough tags, drawn among the share without one more
     assert ak.all(columns["tag_weight"] > 0) and ak.all(columns["tag_weight"] <= most)
+
+
+# --- settings that are changed for one run ---
+DETECTOR = """
+from dataclasses import dataclass
+from scales import FACTOR
+
+@dataclass(frozen=True)
+class Detector:
+    scale: float = 1.0
+    on: bool = True
+
+SAMPLES = {name: SampleSpec(s.events, s.chunk, s.cross_section, s.physics | {"detector": Detector(FACTOR)})
+           for name, s in SAMPLES.items()}
+inner = generate_chunk
+
+def generate_chunk(spec, seed):
+    chunk = inner(spec, seed)
+    scaled = chunk.columns | {"met": spec.physics["detector"].scale * chunk.columns["met"]}
+    return Chunk(scaled, chunk.generated, chunk.sum_of_weights)
+"""
+
+
+@pytest.fixture
+def with_detector(tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "scales.py").write_text("FACTOR = 2.0")
+    return write_page(tmp_path / "pages", PAGE + DETECTOR)
+
+
+def test_the_same_events_pass_through_another_detector(with_detector, made, tmp_path):
+    files = {}
+    for name, settings, processes in (("first", [], 1), ("second", ["detector.scale=4"], 2)):
+        generate(with_detector, tmp_path / name, seed=3, processes=processes, settings=settings)
+        files[name] = content(tmp_path / name / "signal.root")
+    assert files["first"]["jet_pt"].to_list() == files["second"]["jet_pt"].to_list()
+    assert (2.0 * files["first"]["met"]).to_list() == files["second"]["met"].to_list()
+    assert files["first"]["met"].to_list() == (2.0 * content(made[1] / "signal.root")["met"]).to_list()
+
+
+def test_chunks_of_another_detector_are_not_taken_for_those_of_the_first(with_detector, tmp_path):
+    generate(with_detector, tmp_path / "out", seed=3, processes=1)
+    before = content(tmp_path / "out" / "signal.root")["met"]
+    generate(with_detector, tmp_path / "out", seed=3, processes=1, settings=["detector.scale=4"])
+    assert content(tmp_path / "out" / "signal.root")["met"].to_list() == (2.0 * before).to_list()
+
+
+def test_a_module_beside_a_page_is_that_of_its_folder(with_detector, tmp_path):
+    other = tmp_path / "others"
+    page = write_page(other, PAGE + DETECTOR)
+    (other / "scales.py").write_text("FACTOR = 3.0")
+    factors = [load_page(path).SAMPLES["signal"].physics["detector"].scale for path in (with_detector, page)]
+    assert factors == [2.0, 3.0]
+    assert "scales" not in sys.modules and str(other) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("scale", "is not of the form"),
+        ("a.b.c=1", "is not of the form"),
+        ("scal=2", r"no setting 'scal'\. Did you mean 'scale'"),
+        ("scale=much", r"must be of the kind of 2\.0"),
+        ("scale.x=1", "scale has no fields"),
+        ("detector=1", "is not a number or a text"),
+        ("detector.scle=1", r"no field 'scle'\. Did you mean 'scale'"),
+        ("detector.on=1", "must be true or false"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_anything_is_generated(with_detector, tmp_path, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        generate(with_detector, tmp_path / "out", processes=1, settings=[setting])
+    assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ other branches in place of some.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -25,18 +25,15 @@ from hepda.events.dataset.plan import SamplePlan, make_plan
 from hepda.events.dataset.reading import table_of
 from hepda.events.dataset.splits import event_key
 from hepda.events.dataset.systematics import SIDES
-from hepda.events.expressions.columns import Column
 from hepda.events.expressions.names import check_names
 from hepda.events.expressions.parser import needed_names, parse
+from hepda.events.files.in_memory import ENTRY, ColumnsInMemory
 from hepda.events.files.locations import is_remote
 from hepda.events.files.opening import Tree, integers, open_tree
 from hepda.events.specs import DatasetSpec, SystematicsSpec
 from hepda.events.table.feature_table import FeatureTable
 
 Array = NDArray[Any]
-
-_ENTRY = "hepda_entry"
-"""Name of a column of every span: the number of the entry in its file, which selected events keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +70,6 @@ class EventSpan:
     keys: dict[str, Array]
     key: NDArray[np.uint64]
     parts: dict[str, ScoredPart]
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """A span in memory as a Source; names: the name that is read in place of another one."""
-
-    path: str
-    columns: Mapping[str, Column]
-    names: Mapping[str, str]
-
-    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
-        columns = {name: self.columns[self.names.get(name, name)] for name in names if name != _ENTRY}
-        return columns | {_ENTRY: Column(np.arange(start, stop))}
 
 
 def shapes(systematics: SystematicsSpec) -> dict[str, Mapping[str, str]]:
@@ -190,7 +174,7 @@ def spans(
             )
         replaced = shapes(spec.systematics)
         instead = {"": dict[str, str]()} | {v: _instead(tree, replaced[v], plan) for v in file.variations}
-        ends = tree.ends([name for name in (*plan.branches, *spec.split.key) if name != _ENTRY])
+        ends = tree.ends([name for name in (*plan.branches, *spec.split.key) if name != ENTRY])
         for bounds in [*stretches(file.entries, ends, usual, most)] or [(0, 0)]:
             yield _span(spec, file, tree, plan, instead, bounds)
 
@@ -205,7 +189,7 @@ def _span(
 ) -> EventSpan:
     start, stop = bounds
     key = spec.split.key
-    nominal = {name for name in (*plan.branches, *key) if name != _ENTRY}
+    nominal = {name for name in (*plan.branches, *key) if name != ENTRY}
     columns = tree.read(sorted(nominal.union(*(names.values() for names in instead.values()))), start, stop)
     entries = np.arange(start, stop)
     keys = {name: integers(columns[name], f"{file.path}: the branch {name!r}", entries) for name in key}
@@ -214,11 +198,11 @@ def _span(
     for variation, names in instead.items():
         faults = Faults()
         reader = ChunkReader(owner, plan.variables, plan, 1.0, spec.missing, key, faults, {})
-        rows = list(reader.read(_Columns(file.path, columns, names), start, stop))
+        rows = list(reader.read(ColumnsInMemory(file.path, columns, names), start, stop))
         _complain(faults, variation)
         if rows:
             table = table_of(spec, owner, rows)
-            parts[variation] = ScoredPart(table.columns[_ENTRY].astype(np.int64) - start, table)
+            parts[variation] = ScoredPart(table.columns[ENTRY].astype(np.int64) - start, table)
     return EventSpan(keys, event_key(*keys.values()), parts)
 
 
@@ -259,7 +243,7 @@ def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
     whole = SamplePlan(plan.features, plan.cuts, None, {}, {}, (), variables, plan.collections)
     of_file = whole.in_file(tree.branches)
     branches = tuple(sorted(needed_names(of_file.expressions, of_file.variables)))
-    return replace(of_file, columns={_ENTRY: parse(_ENTRY, "entry")}, branches=(*branches, _ENTRY))
+    return replace(of_file, columns={ENTRY: parse(ENTRY, "entry")}, branches=(*branches, ENTRY))
 
 
 def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[str, str]:
@@ -268,7 +252,7 @@ def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[
     The length of a collection is not replaced.
     """
     new = {tree.names[old].name: replacement for old, replacement in branches.items()}
-    fields = {name: tree.names[name] for name in plan.branches if name != _ENTRY}
+    fields = {name: tree.names[name] for name in plan.branches if name != ENTRY}
     return {name: new[field.name] for name, field in fields.items() if not field.counted and field.name in new}
 
 

@@ -1,0 +1,1 @@
+"""The analysis file of a refinement of simulation."""
