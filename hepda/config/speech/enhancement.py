@@ -63,6 +63,20 @@ class LossWeightsConfig(Section):
     """Mean squared difference of the compressed magnitudes."""
     time: Weight = 0.2
     """Mean absolute difference of the samples."""
+    disturbance: Weight = 0.05
+    """What PESQ takes from its largest value, 4.5, in a differentiable form (PMSQE, Martin-Donas et al. 2018)."""
+
+
+class AugmentationConfig(Section):
+    """How mixtures to train on are varied: a network learns few speakers and few noises by heart."""
+
+    filters: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.375
+    """Largest coefficient of the random filters of second order through which each string and each noise goes
+    (RNNoise, arXiv:1709.08243); 0: none."""
+    second_noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    """Share of the strings with two noises."""
+    remix: bool = True
+    """Whether the noises of a step change places among its segments, which makes new mixtures in every step."""
 
 
 class MetricAdversaryConfig(Section):
@@ -75,7 +89,7 @@ class MetricAdversaryConfig(Section):
     steps: Count = 10
     """Steps of the enhancement for each step of this network: PESQ takes time."""
     rows: Count = 4
-    """Segments whose quality is measured in a step."""
+    """Segments of a step that it rates, and whose quality is measured in a step of its own."""
     combine: Literal["sum", "projection", "self_correcting"] = "self_correcting"
     """How the gradients of its losses on clean, enhanced and noisy speech become one step: `self_correcting` scales a
     loss that opposes those before it until it does not (SCP-GAN, arXiv:2210.14474)."""
@@ -157,6 +171,8 @@ class MaskNetworkConfig(Section):
     """Weights of the losses."""
     adversary: MetricAdversaryConfig | None = None
     """A network that predicts a measure of quality; null: none."""
+    augmentation: AugmentationConfig | None = AugmentationConfig()
+    """How mixtures to train on are varied; null: they are not."""
     training: EnhancementTrainingConfig = EnhancementTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -293,13 +309,18 @@ def _models(config: EnhancementConfig) -> Iterator[str]:
         path = f"models.{name}"
         for key in given(model.training, *_UNUSED):
             yield f"{path}.training.{key}: has no effect on enhancement; remove it."
-        yield from _mask(path, model, config.rate) if isinstance(model, MaskNetworkConfig) else _segan(path, model)
+        yield from _mask(path, model, config) if isinstance(model, MaskNetworkConfig) else _segan(path, model)
 
 
-def _mask(path: str, model: MaskNetworkConfig, rate: int) -> Iterator[str]:
-    losses, adversary = model.losses, model.adversary
-    if not losses.complex and not losses.magnitude and not losses.time:
+def _mask(path: str, model: MaskNetworkConfig, config: EnhancementConfig) -> Iterator[str]:
+    losses, adversary, rate = model.losses, model.adversary, config.rate
+    if not any(losses.model_dump().values()):
         yield f"{path}.losses: all weights are 0, so nothing is learned; give one."
+    if losses.disturbance and rate not in PESQ_RATES:
+        yield f"{path}.losses.disturbance: PESQ is not defined at {rate} Hz; make it 0."
+    if config.pairs is not None and model.augmentation is not None:
+        for key in given(model.augmentation, "filters", "second_noise"):
+            yield f"{path}.augmentation.{key}: has no effect with `pairs`, which have their noise; remove it."
     if adversary is None:
         return
     if adversary.metric == "pesq" and rate not in PESQ_RATES:

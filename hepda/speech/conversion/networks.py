@@ -14,9 +14,27 @@ from torch.nn import functional
 from hepda.adversarial.networks.reversal import gradient_reversal
 from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
 from hepda.errors import SourceError
-from hepda.speech.enhancement.networks import DILATIONS, FrameNorm
+from hepda.speech.enhancement.networks import DILATIONS
 
 FORMAT = "hepda.conversion/1"
+
+
+class FrameNorm(nn.Module):
+    """Normalisation of each frame: channels are divided by their root mean square (Zhang and Sennrich 2019), times a
+    learned scale; frames do not depend on each other.
+
+    Args:
+        channels: number of channels.
+
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalise frames [b, channels, frames]."""
+        return frames * torch.rsqrt(frames.square().mean(dim=1, keepdim=True) + 1e-6) * self.scale
 
 
 def pooled(hidden: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,8 +24,9 @@ def compared(spectra: Spectra, estimate: Tensor, clean: Tensor, *, consistent: b
     """Return both sides of the losses.
 
     A spectrum that a network returns is in general that of no waveform: windows overlap, and it contradicts itself.
-    With `consistent`, both sides are spectra of waveforms, S' = STFT(ISTFT(S)), and the truth in time is ISTFT(STFT(x))
-    (SCP-GAN, arXiv:2210.14474, as in the public implementation; CMGAN does the same for the estimate only).
+    With `consistent`, both sides are spectra of waveforms: of the estimate S' = STFT(ISTFT(S)), as in CMGAN. SCP-GAN
+    (arXiv:2210.14474, in the public implementation) does the same to the truth; that is the identity, since the truth
+    is the spectrum of a waveform already, so it is not computed here.
 
     Args:
         spectra: the transform.
@@ -35,14 +35,9 @@ def compared(spectra: Spectra, estimate: Tensor, clean: Tensor, *, consistent: b
         consistent: whether spectra of waveforms are compared.
 
     """
-    number = clean.shape[-1]
-    sound = spectra.samples(spectra.expanded(estimate), number)
-    truth = spectra.of(clean)
-    if not consistent:
-        return Compared(estimate, spectra.compressed(truth), sound, clean)
-    true_sound = spectra.samples(truth, number)
-    both = spectra.compressed(spectra.of(torch.cat([sound, true_sound])))
-    return Compared(both[: len(sound)], both[len(sound) :], sound, true_sound)
+    sound = spectra.samples(spectra.expanded(estimate), clean.shape[-1])
+    truth = spectra.compressed(spectra.of(clean))
+    return Compared(spectra.compressed(spectra.of(sound)) if consistent else estimate, truth, sound, clean)
 
 
 def losses(sides: Compared) -> dict[str, Tensor]:

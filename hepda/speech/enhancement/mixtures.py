@@ -19,12 +19,13 @@ from hepda.errors import DataError
 from hepda.speech.dataset.material import Material, load_corpus, material_of, read_material, write_material
 from hepda.speech.dataset.strings import joined, split_speakers, strings_of
 from hepda.speech.sounds.audio import Tape, on_tape
+from hepda.speech.sounds.augmentation import filtered, together
 from hepda.speech.sounds.corpora import at_speed, read_recordings, unpack
-from hepda.speech.sounds.mixing import mixed
+from hepda.speech.sounds.mixing import Noise, mixed
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig
-    from hepda.config.speech.enhancement import PairsConfig
+    from hepda.config.speech.enhancement import AugmentationConfig, PairsConfig
 
 _TEST, _TRAINING = 1, 2  # what the seeds of strings of tests and of epochs differ in
 _EPOCHS = 1_000_003
@@ -76,7 +77,9 @@ class Sounds:
     pairs: NoisyStrings | None
     origin: dict[str, str]
 
-    def epoch(self, config: EnhancementConfig, epoch: int, seed: int) -> NoisyStrings:
+    def epoch(
+        self, config: EnhancementConfig, epoch: int, seed: int, augmentation: AugmentationConfig | None = None
+    ) -> NoisyStrings:
         """Return the mixtures of an epoch of a training: new strings in new stretches of noise; pairs are the same."""
         if self.material is None:
             if self.pairs is None:
@@ -95,6 +98,12 @@ class Sounds:
         snr[torch.from_numpy(random.random(number) < config.noise.clean)] = torch.inf
         generator = torch.Generator().manual_seed((seed * _EPOCHS + epoch) % (2**63))
         noise = self.material.noises.train.drawn(kinds, strings.length, generator)
+        if augmentation is not None:
+            others = torch.from_numpy(random.choice(np.array(self.material.seen), number))
+            second = self.material.noises.train.drawn(others, strings.length, generator)
+            noise = together(noise, second, strings.length, augmentation.second_noise, random)
+            strings = filtered(strings, augmentation.filters, random)
+            noise = Noise(filtered(strings.replaced(noise.samples), augmentation.filters, random).samples, noise.power)
         return NoisyStrings(
             strings, mixed(strings, noise, snr), torch.from_numpy(who), kinds, snr, torch.arange(number)
         )

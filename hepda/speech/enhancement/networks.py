@@ -17,31 +17,20 @@ from hepda.errors import SourceError
 from hepda.speech.enhancement.spectra import Spectra, level, magnitude
 from hepda.speech.enhancement.streaming import enhanced_parts
 
-FORMAT = "hepda.enhancement/1"
+FORMAT = "hepda.enhancement/2"
 DILATIONS = (1, 2, 4, 8, 16, 32)
 """Of the convolutions of a mask network, in this order, again and again."""
-
-
-class FrameNorm(nn.Module):
-    """Normalisation of each frame: channels are divided by their root mean square (Zhang and Sennrich 2019), times a
-    learned scale; frames do not depend on each other.
-
-    Args:
-        channels: number of channels.
-
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(channels, 1))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Normalise frames [b, channels, frames]."""
-        return frames * torch.rsqrt(frames.square().mean(dim=1, keepdim=True) + 1e-6) * self.scale
+_TAPS = 3  # frames that a convolution reads
+_SLOPE = 0.25  # of the leaky ReLU below 0, with which PReLUs begin
+_EPSILON = 1e-6  # added to mean squares
 
 
 class DilatedBlock(nn.Module):
-    """A dilated convolution over frames that is added to its input: normalisation, PReLU, convolution of width 3.
+    """A dilated convolution over frames that is added to its input.
+
+    Each frame is divided by the root mean square of its channels (RMSNorm, Zhang and Sennrich 2019), so that frames do
+    not depend on each other, and goes through a leaky ReLU and a convolution of width 3. With the channels last, the
+    convolution is one product of matrices, and normalisation and ReLU take a third of the time.
 
     Args:
         channels: number of channels.
@@ -52,14 +41,18 @@ class DilatedBlock(nn.Module):
 
     def __init__(self, channels: int, dilation: int, causal: bool) -> None:
         super().__init__()
-        self.norm, self.activation = FrameNorm(channels), nn.PReLU(channels)
-        self.convolution = nn.Conv1d(channels, channels, 3, dilation=dilation)
+        self.norm = nn.RMSNorm(channels, eps=_EPSILON)
+        self.convolution = nn.Linear(_TAPS * channels, channels)
+        self.dilation = dilation
         self.padding = (2 * dilation, 0) if causal else (dilation, dilation)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return frames [b, channels, frames] with what the block adds."""
-        hidden = functional.pad(self.activation(self.norm(frames)), self.padding)
-        added: Tensor = self.convolution(hidden)
+        """Return frames [b, frames, channels] with what the block adds."""
+        hidden = functional.leaky_relu(self.norm(frames), _SLOPE)
+        hidden = functional.pad(hidden, (0, 0, *self.padding))
+        number, step = frames.shape[1], self.dilation
+        taps = torch.cat([hidden[:, tap * step : tap * step + number] for tap in range(_TAPS)], dim=2)
+        added: Tensor = self.convolution(taps)
         return frames + added
 
 
@@ -87,15 +80,14 @@ class MaskNetwork(nn.Module):
         self.before, self.after = 2 * sum(dilations), 0
         if not causal:
             self.before = self.after = sum(dilations)
-        self.entrance = nn.Conv1d(3 * spectra.bins, width, 1)
+        self.entrance = nn.Linear(3 * spectra.bins, width)
         self.blocks = nn.Sequential(*(DilatedBlock(width, dilation, causal) for dilation in dilations))
-        self.exit = nn.Sequential(FrameNorm(width), nn.PReLU(width))
-        self.mask = nn.Conv1d(width, spectra.bins, 1)
-        self.correction = nn.Conv1d(width, 2 * spectra.bins, 1)
+        self.exit = nn.Sequential(nn.RMSNorm(width, eps=_EPSILON), nn.LeakyReLU(_SLOPE))
+        self.mask = nn.Linear(width, spectra.bins)
+        self.correction = nn.Linear(width, 2 * spectra.bins)
         nn.init.zeros_(self.correction.weight)  # the first estimate is nearly the noisy speech: m is near 1, c = 0
         for layer in (self.correction, self.mask):
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Return the estimate of the compressed clean spectra [b, frames, bins] of noisy sounds [b, n].
@@ -108,10 +100,10 @@ class MaskNetwork(nn.Module):
         """Return the estimate for compressed spectra [b, frames, bins]; a frame is read with `before` frames before it
         and `after` frames after it.
         """
-        inputs = torch.cat([magnitude(spectrum), spectrum.real, spectrum.imag], dim=2).transpose(1, 2)
+        inputs = torch.cat([magnitude(spectrum), spectrum.real, spectrum.imag], dim=2)
         hidden = self.exit(self.blocks(self.entrance(inputs)))
-        mask = 2.0 * torch.sigmoid(self.mask(hidden)).transpose(1, 2)
-        real, imaginary = self.correction(hidden).transpose(1, 2).chunk(2, dim=2)
+        mask = 2.0 * torch.sigmoid(self.mask(hidden))
+        real, imaginary = self.correction(hidden).chunk(2, dim=2)
         return mask * spectrum + torch.complex(real, imaginary)
 
     def enhanced(self, noisy: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_LEAST = 1.0 / 32768.0  # the smallest level (rms) that is brought to 1: digital silence stays silence
+LEAST = 1.0 / 32768.0
+"""The smallest level (rms) that is brought to 1, one step of 16 bits: digital silence stays silence."""
 _SMALL = 1e-12  # added to squared magnitudes before a root, whose slope at 0 is infinite
 
 
@@ -84,4 +85,4 @@ def magnitude(spectrum: Tensor) -> Tensor:
 
 def level(sounds: Tensor) -> Tensor:
     """Return the root mean square [b, 1] of sounds [b, n], at least one step of 16 bits."""
-    return sounds.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(_LEAST)
+    return sounds.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(LEAST)

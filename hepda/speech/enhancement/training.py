@@ -18,12 +18,19 @@ from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.losses import compared, losses
 from hepda.speech.enhancement.mixtures import NoisyStrings, Sounds
 from hepda.speech.enhancement.networks import MaskNetwork, QualityNetwork
-from hepda.speech.enhancement.spectra import Spectra, level, magnitude
+from hepda.speech.enhancement.spectra import LEAST, Spectra, level, magnitude
+from hepda.speech.quality.disturbance import Disturbance
 from hepda.speech.quality.recordings import quality_of
+from hepda.speech.sounds.mixing import energies
 
 if TYPE_CHECKING:
     from hepda.config import EnhancementConfig
-    from hepda.config.speech.enhancement import EnhancementTrainingConfig, MaskNetworkConfig, MetricAdversaryConfig
+    from hepda.config.speech.enhancement import (
+        AugmentationConfig,
+        EnhancementTrainingConfig,
+        MaskNetworkConfig,
+        MetricAdversaryConfig,
+    )
 
 SCALES = {"pesq": (1.0, 4.5), "stoi": (0.0, 1.0), "si_sdr": (-10.0, 30.0)}
 """Of each metric, the values that become 0 and 1; PESQ as in CMGAN (arXiv:2203.15149). Values beyond are cut."""
@@ -48,6 +55,7 @@ class SoundSegments:
         samples: length of a segment.
         seed: of the training.
         device: where the segments are needed.
+        augmentation: how mixtures are varied; None: they are not.
 
     """
 
@@ -57,8 +65,10 @@ class SoundSegments:
     samples: int
     seed: int
     device: torch.device
+    augmentation: AugmentationConfig | None = None
     _epoch: int = field(default=-1, init=False)
     _mixtures: NoisyStrings = field(init=False)
+    _levels: Tensor = field(init=False)
 
     def drawn(self, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return clean and noisy segments [b, samples] for a step, the noisy ones with a mean square of 1.
@@ -72,7 +82,7 @@ class SoundSegments:
         """
         self._turn(step // self.training.turns)
         rows, tape, number = self.training.batch_size, self._mixtures.clean, self.samples
-        draw = torch.rand(2, rows, generator=random, device=random.device).cpu().double()
+        draw = torch.rand(3, rows, generator=random, device=random.device).cpu().double()
         strings = (draw[0] * len(tape)).long()
         length = tape.length[strings]
         begin = tape.start[strings] + (draw[1] * (length - number + 1).clamp_min(1)).long()
@@ -80,13 +90,20 @@ class SoundSegments:
         for row, (start, count) in enumerate(zip(begin.tolist(), length.clamp_max(number).tolist(), strict=True)):
             for side, samples in enumerate((tape.samples, self._mixtures.noisy.samples)):
                 sides[side, row, :count] = samples[start : start + count]
-        clean, noisy = sides.to(self.device)
+        clean, noisy = sides
+        if self.augmentation is not None and self.augmentation.remix:
+            # The noise of another segment, at the ratio to the speech of its string that it had to the other speech.
+            levels = self._levels[strings, None]
+            noisy = clean + levels * ((noisy - clean) / levels)[torch.argsort(draw[2])]
         scale = level(noisy)
-        return clean / scale, noisy / scale
+        return (clean / scale).to(self.device), (noisy / scale).to(self.device)
 
     def _turn(self, epoch: int) -> None:
         if epoch != self._epoch:
-            self._mixtures, self._epoch = self.sounds.epoch(self.config, epoch, self.seed), epoch
+            self._mixtures = self.sounds.epoch(self.config, epoch, self.seed, self.augmentation)
+            tape = self._mixtures.clean
+            self._levels = torch.sqrt(energies(tape.samples, tape) / tape.length).clamp_min(LEAST).float()
+            self._epoch = epoch
 
 
 @dataclass(slots=True)
@@ -124,6 +141,7 @@ class MaskTraining:
         segments: what it is trained on.
         judge: the network that predicts quality; None without.
         judged: measures quality.
+        disturbance: that of PESQ; None where it has no weight.
 
     """
 
@@ -132,16 +150,20 @@ class MaskTraining:
     segments: SoundSegments
     judge: QualityNetwork | None
     judged: Judged | None
+    disturbance: Disturbance | None
 
     def enhance(self, step: int, random: torch.Generator) -> Mapping[str, Tensor | RowLosses]:
         """Return the losses of the network of masks in a step."""
         clean, noisy = self.segments.drawn(step, random)
         sides = compared(self.network.spectra, self.network(noisy), clean, consistent=self.section.consistency)
         terms: dict[str, Tensor | RowLosses] = dict(losses(sides))
+        if self.disturbance is not None:
+            terms["disturbance"] = RowLosses(self.disturbance(sides.true_sound, sides.estimated_sound))
         adversary = self.section.adversary
         epoch, epochs = step // self.section.training.turns, self.section.training.epochs
         if self.judge is not None and adversary is not None and epoch >= adversary.warmup * epochs:
-            quality = self.judge(magnitude(sides.truth), magnitude(sides.estimate))
+            rated = slice(adversary.rows)  # a part of the segments, since it takes as long as the enhancement itself
+            quality = self.judge(magnitude(sides.truth[rated]), magnitude(sides.estimate[rated]))
             terms["quality"] = metric_regression(quality, torch.ones_like(quality))
         return terms
 
@@ -205,11 +227,13 @@ def mask_training(
     with seeded(seed):
         network = MaskNetwork(spectra_of(config), section.width, section.blocks, section.causal)
         judge = None if adversary is None else QualityNetwork()
-    segments = SoundSegments(config, sounds, training, round(training.seconds * config.rate), seed, device)
+    samples = round(training.seconds * config.rate)
+    segments = SoundSegments(config, sounds, training, samples, seed, device, section.augmentation)
     return MaskTraining(
         section,
         network.to(device),
         segments,
         None if judge is None else judge.to(device),
         None if adversary is None else Judged(adversary.metric, config.rate),
+        Disturbance(config.rate).to(device) if section.losses.disturbance else None,
     )

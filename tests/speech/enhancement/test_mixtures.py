@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from hepda.config import validate_any
+from hepda.config.speech.enhancement import AugmentationConfig
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.speech.dataset.strings import strings_of
 from hepda.speech.enhancement.mixtures import NoisyStrings, Sounds, load_sounds, read_sounds, write_sounds
@@ -59,6 +60,17 @@ def test_trainings_have_other_speakers_and_noises_and_every_epoch_is_new(sounds:
     of_noise = torch.isfinite(first.snr)
     assert np.array(ratios(first))[of_noise.numpy()] == pytest.approx(first.snr[of_noise].numpy(), abs=0.05)
     assert bool(((first.snr >= 0.0) & (first.snr <= 10.0) | ~of_noise).all())
+
+
+def test_varied_mixtures_have_their_ratios(sounds: Sounds) -> None:
+    plain = sounds.epoch(small(), 0, 1)
+    varied = sounds.epoch(small(), 0, 1, AugmentationConfig(second_noise=1.0))
+    assert torch.equal(plain.clean.length, varied.clean.length) and torch.equal(plain.snr, varied.snr)
+    of_noise = torch.isfinite(varied.snr)
+    assert np.array(ratios(varied))[of_noise.numpy()] == pytest.approx(varied.snr[of_noise].numpy(), abs=0.05)
+    for number in range(len(plain)):
+        pair = torch.stack([side.clean.utterance(number) for side in (plain, varied)])
+        assert 0.3 < float(torch.corrcoef(pair)[0, 1]) < 0.999
 
 
 def test_strings_have_the_recordings_and_pauses_that_are_asked_for() -> None:

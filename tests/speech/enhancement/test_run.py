@@ -200,6 +200,19 @@ def test_what_cannot_be_applied_is_told(
             {"models": {"a": {"kind": "mask", "adversary": {"steps": 3}}}, "evaluation": {"baseline": "a"}},
             "no multiple",
         ),
+        (
+            {"speech": {"rate": 11_025}, "models": {"a": {"kind": "mask"}}, "evaluation": {"baseline": "a"}},
+            r"models\.a\.losses\.disturbance: PESQ is not defined at 11025 Hz",
+        ),
+        (
+            {
+                "models": {
+                    "a": {"kind": "mask", "losses": dict.fromkeys(("complex", "magnitude", "time", "disturbance"), 0)}
+                },
+                "evaluation": {"baseline": "a"},
+            },
+            r"models\.a\.losses: all weights are 0",
+        ),
     ],
 )
 def test_an_analysis_that_cannot_be_is_told(changes: dict[str, object], message: str) -> None:

@@ -30,7 +30,8 @@ def enhancement(sounds: Sounds, model: str, **changes: object) -> MaskTraining:
 
 
 def test_segments_are_parts_of_the_mixtures_of_their_epoch(sounds: Sounds) -> None:
-    segments = enhancement(sounds, "plain").segments
+    models = {"plain": {"kind": "mask", "width": 8, "blocks": 2, "augmentation": None}}
+    segments = enhancement(sounds, "plain", models=models, evaluation={"baseline": "plain"}).segments
     for step in (0, 5):  # of the first and of the second epoch
         clean, noisy = segments.drawn(step, torch.Generator().manual_seed(step))
         assert clean.shape == noisy.shape == (4, 2000)
@@ -42,6 +43,29 @@ def test_segments_are_parts_of_the_mixtures_of_their_epoch(sounds: Sounds) -> No
             correlation = torch.nn.functional.conv1d(samples[None, None], row[None, None])[0, 0]
             norm = torch.nn.functional.conv1d(samples.square()[None, None], torch.ones(1, 1, 2000))[0, 0].sqrt()
             assert float((correlation / norm / 2000.0**0.5).max()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_noises_change_places_among_the_segments_at_their_ratios(sounds: Sounds) -> None:
+    models = {
+        name: {"kind": "mask", "augmentation": {"filters": 0.0, "second_noise": 0.0, "remix": name == "mixed"}}
+        for name in ("fixed", "mixed")
+    }
+    noises, ratios = {}, {}
+    for model in models:
+        segments = enhancement(
+            sounds, model, models=models, evaluation={"baseline": "fixed"}, noise={"clean": 0.0, "snr": [5, 5]},
+            training={"batch_size": 12, "seconds": 6.0},
+        ).segments  # fmt: skip
+        clean, noisy = segments.drawn(0, torch.Generator().manual_seed(3))
+        noise = (noisy - clean) / (noisy - clean).square().mean(dim=1, keepdim=True).sqrt()
+        noises[model] = noise
+        ratios[model] = 10.0 * torch.log10(clean.square().sum(dim=1) / (noisy - clean).square().sum(dim=1))
+    same = (noises["fixed"] @ noises["mixed"].T / noises["fixed"].shape[1]).abs()
+    places = same.argmax(dim=1).tolist()
+    assert float(same.amax(dim=1).min()) > 0.99 and places != list(range(12))
+    # The noise of a shorter string is followed by silence: the ratios are the same but for that.
+    torch.testing.assert_close(ratios["fixed"], torch.full((12,), 5.0), rtol=0.0, atol=0.1)
+    assert float((ratios["mixed"] - 5.0).abs().max()) < 2.5 and abs(float(ratios["mixed"].mean()) - 5.0) < 1.0
 
 
 def test_a_string_shorter_than_a_segment_is_followed_by_silence(sounds: Sounds) -> None:
@@ -66,8 +90,8 @@ def test_the_judge_learns_the_measured_quality(sounds: Sounds) -> None:
 def test_the_enhancer_gets_the_judges_opinion_after_the_warm_up(sounds: Sounds) -> None:
     made = enhancement(sounds, "judged")
     random = torch.Generator().manual_seed(1)
-    assert set(made.enhance(0, random)) == {"complex", "magnitude", "time"}
-    assert set(made.enhance(4, random)) == {"complex", "magnitude", "time", "quality"}
+    assert set(made.enhance(0, random)) == {"complex", "magnitude", "time", "disturbance"}
+    assert set(made.enhance(4, random)) == {"complex", "magnitude", "time", "disturbance", "quality"}
     assert list(made.judge_quality(1, random)) == ["clean", "enhanced", "noisy"]
 
 
@@ -90,7 +114,12 @@ def test_a_training_is_resumed_to_the_last_bit(sounds: Sounds, tmp_path: Path) -
 @pytest.mark.parametrize("model", ["plain", "judged"])
 def test_a_network_learns_to_remove_noise(sounds: Sounds, model: str) -> None:
     training = {"epochs": 4, "turns": 60, "batch_size": 8, "learning_rate": 5e-3}
-    losses = {"time": 1.0, "magnitude": 0.0, "complex": 0.0}  # what is measured below; spectra take more steps
+    losses = {
+        "time": 1.0,
+        "magnitude": 0.0,
+        "complex": 0.0,
+        "disturbance": 0.0,
+    }  # what is measured below; spectra take more steps
     models = {model: {"kind": "mask", "width": 24, "blocks": 3, "losses": losses}}
     if model == "judged":
         models[model]["adversary"] = {"metric": "si_sdr", "steps": 10}
