@@ -104,7 +104,7 @@ def test_regions_are_saved_with_the_scores_and_fitted(trained: Path, capsys: pyt
     assert entry.rates["heavy_rate"].value == pytest.approx(2.0, abs=0.4)
     parts = {(o.process, o.part, o.region): o for o in entry.origins}
     assert len(parts) == 3 * (2 + len(FIT["regions"]))
-    assert parts["heavy", "rate", None].value == pytest.approx(0.0, abs=1e-6)  # its rate is free, although it is doubled
+    assert parts["heavy", "rate", None].value == pytest.approx(0.0, abs=1e-6)  # doubled, and free
     assert sum(float(o.value or 0.0) for o in parts.values()) == pytest.approx(entry.bias, abs=0.02)
     out = "".join(capsys.readouterr())
     for text in ("pruning: changes of the rate below 0.10%", "bias of mu in alternative:", "heavy_rate",
