@@ -341,7 +341,8 @@ def apply(
         str, typer.Option("--runtime", help="torch, or onnx: the files that `hepda export --format onnx` wrote.")
     ] = "torch",
     model: Annotated[
-        str | None, typer.Option("--model", help="Model that enhances or converts recordings [the last network].")
+        str | None,
+        typer.Option("--model", help="Model that enhances, converts or refines [the last one that is trained]."),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option("--reference", help="Recording in the environment that a conversion is to have.")
@@ -351,14 +352,29 @@ def apply(
 
     An event is scored by the models of its own fold, which were not trained on it. After an interruption, the same
     command continues. A run of speech enhancement or environment conversion writes recordings, with the rate and length
-    of the files.
+    of the files; a run of refinement the ROOT files with refined objects.
     """
-    if _kind_of_run(run) in ("enhancement", "conversion"):
+    kind_of_run = _kind_of_run(run)
+    if kind_of_run == "refinement":
+        if (
+            kind != "ttree"
+            or sample is not None
+            or processes is not None
+            or runtime != "torch"
+            or reference is not None
+        ):
+            raise ConfigError(
+                "--format, --sample, --processes, --runtime, --reference: have no effect on a refinement; take --model."
+            )
+        _refine(run, files, output, model)
+    elif kind_of_run in ("enhancement", "conversion"):
         if kind != "ttree" or sample is not None or processes is not None or runtime != "torch":
             raise ConfigError("--format, --sample, --processes and --runtime are for events; sound takes --model.")
         _change_sound(run, files, output, model, reference)
     elif model is not None or reference is not None:
-        raise ConfigError("--model, --reference: are for runs of sound; of events, all models of the run are applied.")
+        raise ConfigError(
+            "--model, --reference: are for runs of sound or refinement; of events, all models of the run are applied."
+        )
     else:
         _score(run, files, output, kind=kind, sample=sample, processes=processes, runtime=runtime)
 
@@ -381,6 +397,17 @@ def _score(run: Path, files: list[str], output: Path, **options: Any) -> None:
         typer.echo(line)
     kept = f", {outcome.kept} of them existed already" if outcome.kept else ""
     typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
+
+
+def _refine(run: Path, files: list[str], output: Path, model: str | None) -> None:
+    from hepda.events.refinement.applying import apply_to_events
+
+    with _bars() as bars:
+        done = apply_to_events(run, files, output, bars, model=model)
+    for file in done:
+        if file.left_out:
+            typer.echo(f"{file.output}: without {', '.join(file.left_out)}")
+    typer.echo(f"{output}: {len(done)} files, {sum(file.entries for file in done)} events")
 
 
 @app.command()

@@ -177,7 +177,8 @@ class Distance:
         share = share / share.sum()
         self.mean = share @ numbers
         centred = numbers - self.mean
-        covariance = (centred * share[:, None]).T @ centred
+        size = share.abs() / share.abs().sum()  # with signs, the covariance of few events may not be positive
+        covariance = (centred * size[:, None]).T @ centred
         factor = torch.linalg.cholesky(covariance + torch.diag(_RIDGE * covariance.diagonal().clamp_min(0.0) + _FLOOR))
         self.whiten = torch.linalg.inv(factor).float()
         self.mean = self.mean.float()

@@ -33,7 +33,8 @@ def test_the_distance_is_that_of_hotelling() -> None:
     values = [(n.double().numpy(), (w * s).double().numpy()) for (n, s), w in zip(sides, weights, strict=True)]
     means = [np.average(n, axis=0, weights=w) for n, w in values]
     centred = values[0][0] - means[0]
-    covariance = (centred * (values[0][1] / values[0][1].sum())[:, None]).T @ centred
+    size = np.abs(values[0][1])
+    covariance = (centred * (size / size.sum())[:, None]).T @ centred
     covariance += np.diag(1e-3 * np.maximum(np.diag(covariance), 0.0) + 1e-3)
     difference = means[1] - means[0]
     expected = difference @ np.linalg.solve(covariance, difference)

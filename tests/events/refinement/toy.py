@@ -49,9 +49,18 @@ def write(path: Path, n: int, seed: int, *, slope: float = 40.0, tagged: float =
             "met_phi": np.arctan2(y, x)}  # fmt: skip
     record = ak.zip({name: ak.unflatten(values, count) for name, values in lists.items()})
     with uproot.recreate(path) as file:
-        file["events"] = {**flat, "jet": record}
-        file["metadata"] = {"sum_of_weights": np.array([weight.sum()])}
+        write_tree(file, "events", {**flat, "jet": record})
+        write_tree(file, "metadata", {"sum_of_weights": np.array([weight.sum()])})
     return path
+
+
+def write_tree(file: Any, name: str, columns: dict[str, Any]) -> None:
+    """Write columns as a TTree; a record of lists has one counter."""
+    types = {
+        key: values.dtype if isinstance(values, np.ndarray) else values.type.content for key, values in columns.items()
+    }
+    file.mktree(name, types)
+    file[name].extend(columns)
 
 
 def analysis(folder: Path, n: int = 3000, **overrides: Any) -> dict[str, Any]:

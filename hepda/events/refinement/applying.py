@@ -1,0 +1,217 @@
+"""`hepda apply` of a run of refinement: ROOT files in, the same files with refined objects out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from hepda.config import RefinementConfig, load_any
+from hepda.errors import ConfigError, SourceError, nearest, replacing
+from hepda.events.dataset.chunks import SPAN_ENTRIES, stretches
+from hepda.events.dataset.splits import event_key
+from hepda.events.expressions.columns import Column, counts
+from hepda.events.files.locations import is_remote
+from hepda.events.files.opening import expand, integers, open_tree
+from hepda.events.refinement.objects import object_branches
+from hepda.events.refinement.refiners import Refine, changes_objects, read_refiners, refined_columns
+from hepda.runtime import exchange, run_directory
+from hepda.runtime.hashes import check_hashes
+from hepda.runtime.progress import Progress
+
+SUMMARY = "apply.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedFile:
+    """A file that was written.
+
+    Attributes:
+        source, output: the files.
+        entries: number of events, all of the input.
+        copied: trees and histograms that were copied as they are, such as those that normalise the events.
+        left_out: branches and objects that are neither numbers nor lists of numbers, and are not in the output.
+
+    """
+
+    source: str
+    output: str
+    entries: int
+    copied: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def apply_to_events(
+    run: Path, files: Sequence[str], output: Path, progress: Progress, *, model: str | None = None
+) -> list[RefinedFile]:
+    """Refine the objects of events by a model of a run; write each file anew into `output`, with all its branches.
+
+    The events are those of the input in their order, with their weights; each is refined by what was learned from
+    other folds, so that no event is changed by what it was learned from. Other trees and histograms are copied. The
+    outputs are samples of any analysis file.
+
+    Args:
+        run: the run directory.
+        files: paths, globs or folders of ROOT files.
+        output: the folder of the results.
+        progress: receives stages and steps.
+        model: the name of a model that changes objects; None: the last one of the analysis file.
+
+    Raises:
+        ConfigError: the run has no such model, a file is no ROOT file here, or an output exists or would replace it.
+        SourceError: a file, its tree or a branch is missing or broken.
+        DataError: objects are not finite.
+
+    """
+    exchange.settle(run, "apply")
+    check_hashes(run, run_directory.read_manifest(run))
+    config = load_any(run / "config.yaml")
+    if not isinstance(config, RefinementConfig):
+        raise ConfigError(f"{run}: is no run of a refinement.")
+    name = _model_of(config, model)
+    refiners = read_refiners(config, run, name)
+    tasks = _tasks(expand(files, "FILES"), output)
+    progress.stage("apply")
+    for path, _ in tasks:  # all are opened before the first is written
+        with open_tree(path, config.analysis.tree, {}, config.analysis.reading.retries) as tree:
+            tree.require((*object_branches(config.objects, known=True), *config.analysis.split.key))
+    done = []
+    for number, (path, target) in enumerate(tasks, 1):
+        with replacing(target, ".root") as temporary:
+            done.append(_refine_file(config, name, refiners, path, target, temporary))
+        progress.step("files", number, len(tasks))
+    about = {"run": str(run.resolve()), "model": name, "files": [asdict(file) for file in done]}
+    run_directory.write_json(output / SUMMARY, about)
+    return done
+
+
+def _model_of(config: RefinementConfig, model: str | None) -> str:
+    """Return the name of a model that changes objects: the given one, or the last."""
+    changing = [name for name, section in config.models.items() if changes_objects(section)]
+    if not changing:
+        raise ConfigError("no model of this run changes objects; there is nothing to apply.")
+    if model is not None and model not in changing:
+        hint = nearest(model, changing) or f" There are: {', '.join(changing)}."
+        raise ConfigError(f"--model {model}: is no model of this run that changes objects.{hint}")
+    return changing[-1] if model is None else model
+
+
+def _tasks(paths: Sequence[str], output: Path) -> list[tuple[str, Path]]:
+    run_directory.check_writable(output, "--output")
+    tasks = []
+    for path in paths:
+        if is_remote(path) or Path(path).suffix != ".root":
+            raise ConfigError(f"{path}: is no local ROOT file; copy or convert it first.")
+        tasks.append((path, output / Path(path).name))
+    outputs = [target for _, target in tasks]
+    for path, target in tasks:
+        if outputs.count(target) > 1:
+            raise ConfigError(f"{path}: several files would become {target}; refine them one by one.")
+        if target.exists():
+            raise ConfigError(f"--output {output}: {target.name} is there already; name an empty or a new folder.")
+    return tasks
+
+
+def _refine_file(
+    config: RefinementConfig, model: str, refiners: list[Refine], path: str, target: Path, temporary: Path
+) -> RefinedFile:
+    """Write one file; the original types of branches are kept."""
+    with open_tree(path, config.analysis.tree, {}, config.analysis.reading.retries) as tree, uproot.open(path) as file:
+        if file.classname_of(tree.tree) != "TTree":
+            raise SourceError(f"{path}: {tree.tree!r} is no TTree; only these can be written anew.")
+        names = [name for name in tree.own_names if not tree.names[name].counted and name not in tree.refused]
+        types = {name: _number_type(file[tree.tree][tree.names[name].name]) for name in names}
+        collections = _collections(types, tree.names)
+        counters = {f"n{prefix}" for prefix in collections.values()}  # written with the lists
+        types = {name: kind for name, kind in types.items() if name not in counters}
+        names = list(types)
+        with uproot.recreate(temporary) as out:
+            out.mktree(tree.tree, _tree_types(types, collections), title=file[tree.tree].title)
+            for start, stop in stretches(tree.entries, tree.ends(names), SPAN_ENTRIES):
+                columns = tree.read(names, start, stop)
+                entries = np.arange(start, stop)
+                keys = [integers(columns[k], f"{path}: the branch {k!r}", entries) for k in config.analysis.split.key]
+                new = refined_columns(config, model, refiners, columns, event_key(*keys), path)
+                out[tree.tree].extend(_branches(new, types, collections))
+            copied, left_out = _copy_others(file, tree.tree, out)
+        lost = sorted({*tree.refused} - {*names})
+        return RefinedFile(path, str(target), tree.entries, tuple(copied), (*lost, *left_out))
+
+
+def _number_type(branch: Any) -> tuple[np.dtype[Any], bool]:
+    """Return the type of the numbers of a branch, and whether every event has a list."""
+    interpretation = branch.interpretation
+    content = getattr(interpretation, "content", None)
+    of_numbers = interpretation if content is None else content
+    kind = getattr(of_numbers, "to_dtype", None)
+    if kind is None or kind.shape:
+        raise SourceError(f"{branch.name}: is neither a number nor a list of numbers.")
+    return np.dtype(kind.newbyteorder("=")), content is not None
+
+
+def _collections(types: Mapping[str, tuple[np.dtype[Any], bool]], names: Iterable[str]) -> dict[str, str]:
+    """Return the collection of each list, `jet` of `jet_pt` if there is a branch `njet`: one counter for all."""
+    prefixes = {name: name.partition("_")[0] for name, (_, is_list) in types.items() if is_list and "_" in name}
+    return {name: prefix for name, prefix in prefixes.items() if f"n{prefix}" in names}
+
+
+def _tree_types(types: Mapping[str, tuple[np.dtype[Any], bool]], collections: Mapping[str, str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, (kind, is_list) in types.items():
+        if name in collections:
+            prefix = collections[name]
+            members = [n for n in types if collections.get(n) == prefix]
+            fields = ", ".join(f'"{n.removeprefix(prefix + "_")}": {types[n][0]}' for n in members)
+            result[prefix] = f"var * {{{fields}}}"
+        else:
+            result[name] = f"var * {kind}" if is_list else kind
+    return result
+
+
+def _branches(
+    columns: Mapping[str, Column], types: Mapping[str, tuple[np.dtype[Any], bool]], collections: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return columns as arrays for uproot, in the types of the input."""
+    arrays: dict[str, Any] = {}
+    records: dict[str, dict[str, Any]] = {}
+    for name, (kind, _) in types.items():
+        column = columns[name]
+        values = column.values.astype(kind)
+        array = values if column.offsets is None else ak.unflatten(values, counts(column.offsets))
+        if name in collections:
+            prefix = collections[name]
+            records.setdefault(prefix, {})[name.removeprefix(f"{prefix}_")] = array
+        else:
+            arrays[name] = array
+    return arrays | {prefix: ak.zip(fields) for prefix, fields in records.items()}
+
+
+def _copy_others(file: Any, tree: str, out: Any) -> tuple[list[str], list[str]]:
+    """Copy other trees of numbers, and histograms; return the names of what was copied and of what could not be."""
+    copied, left_out = [], []
+    for name, kind in file.classnames(cycle=False).items():
+        if name == tree:
+            continue
+        try:
+            if kind == "TTree":
+                arrays = {branch.name: branch.array(library="np") for branch in file[name].branches}
+                if any(values.dtype.kind == "O" for values in arrays.values()):
+                    left_out.append(name)
+                    continue
+                out.mktree(name, {branch: values.dtype for branch, values in arrays.items()}, title=file[name].title)
+                out[name].extend(arrays)
+            elif kind.startswith(("TH1", "TH2", "TH3")):
+                out[name] = file[name]
+            else:
+                left_out.append(name)
+                continue
+        except (NotImplementedError, TypeError, ValueError):
+            left_out.append(name)
+            continue
+        copied.append(name)
+    return copied, left_out
