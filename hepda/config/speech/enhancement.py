@@ -63,7 +63,7 @@ class LossWeightsConfig(Section):
     """Mean squared difference of the compressed magnitudes."""
     time: Weight = 0.2
     """Mean absolute difference of the samples."""
-    disturbance: Weight = 0.05
+    disturbance: Weight = 0.1
     """What PESQ takes from its largest value, 4.5, in a differentiable form (PMSQE, Martin-Donas et al. 2018)."""
 
 

@@ -45,6 +45,11 @@ class Disturbance(nn.Module):
 
     """
 
+    hann: Tensor
+    bands: Tensor
+    threshold: Tensor
+    sone: Tensor
+
     def __init__(self, rate: int) -> None:
         super().__init__()
         self.window, self.hop = round(_WINDOW * rate), round(_HOP * rate)
