@@ -55,15 +55,19 @@ class SpectraConfig(Section):
 
 
 class LossWeightsConfig(Section):
-    """Weights of the losses between enhanced and clean speech (CMGAN, arXiv:2203.15149, and its published code)."""
+    """Weights of the losses between enhanced and clean speech.
+
+    Those of spectra are of CMGAN (arXiv:2203.15149, published code), which has 0.2 for the samples and no disturbance;
+    larger ones, together, gave more of PESQ and of both ratios on a speaker left out (analyses/speech/README.md).
+    """
 
     complex: Weight = 0.1
     """Mean squared difference of the real and imaginary parts of the compressed spectra."""
     magnitude: Weight = 0.9
     """Mean squared difference of the compressed magnitudes."""
-    time: Weight = 0.2
+    time: Weight = 1.0
     """Mean absolute difference of the samples."""
-    disturbance: Weight = 0.05
+    disturbance: Weight = 0.3
     """What PESQ takes from its largest value, 4.5, in a differentiable form (PMSQE, Martin-Donas et al. 2018)."""
 
 

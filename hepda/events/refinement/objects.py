@@ -15,7 +15,7 @@ from hepda.config.refinement.objects import ObjectsConfig
 from hepda.errors import DataError
 from hepda.events.dataset.splits import splitmix64
 from hepda.events.expressions.columns import Column, counts
-from hepda.events.refinement.response import JetTensors, Noise
+from hepda.events.refinement.response import JetNoise, JetTensors
 
 Array = NDArray[Any]
 Columns = Mapping[str, Column]
@@ -96,7 +96,7 @@ def jet_tensors(
     return JetTensors(**tensors, known=torch.tensor(known.astype(np.int64)))
 
 
-def event_noise(key: NDArray[np.uint64], jets: int, seed: int) -> Noise:
+def event_noise(key: NDArray[np.uint64], jets: int, seed: int) -> JetNoise:
     """Return random numbers of the jets [n, jets] that follow from event, place of the jet and seed alone.
 
     So an event is refined in the same way wherever and with whatever others it is read.
@@ -107,7 +107,7 @@ def event_noise(key: NDArray[np.uint64], jets: int, seed: int) -> Noise:
         ((splitmix64(base ^ salt) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53 for salt in (_NORMAL, _UNIFORM)
     ]
     normal = torch.special.ndtri(torch.tensor(uniform[0])).float()
-    return Noise(normal, torch.tensor(uniform[1]).float())
+    return JetNoise(normal, torch.tensor(uniform[1]).float())
 
 
 def seed_of(base: int, model: str, fold: int) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepda.adversarial.tensor_files import read_tensors, write_tensors
 from hepda.evaluation.regression import weighted_quantiles
-from hepda.events.refinement.response import JetTensors, Noise
+from hepda.events.refinement.response import JetNoise, JetTensors
 from hepda.events.refinement.summaries import Visibility
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ class ObjectMaps:
         maps[_MET] = QuantileMap.fitted(size_a, size_b, *weights, points)
         return cls(maps)
 
-    def __call__(self, jets: JetTensors, noise: Noise | None) -> JetTensors:
+    def __call__(self, jets: JetTensors, noise: JetNoise | None) -> JetTensors:
         """Return the objects after the maps; nothing is random."""
         old = jets.pt.double().numpy()
         pt, tag, there = old.copy(), jets.tag.argmax(-1).numpy(), jets.present.numpy() > 0.0

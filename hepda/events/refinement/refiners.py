@@ -19,13 +19,13 @@ from hepda.events.expressions.columns import Column
 from hepda.events.files.in_memory import ENTRY
 from hepda.events.refinement.objects import event_noise, jet_tensors, seed_of, with_changes
 from hepda.events.refinement.quantiles import ObjectMaps, QuantileMap, read_maps
-from hepda.events.refinement.response import JetResponse, JetTensors, Noise
+from hepda.events.refinement.response import JetNoise, JetResponse, JetTensors
 from hepda.events.refinement.samples import SampleEvents
 from hepda.events.refinement.summaries import Visibility
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime.run_directory import MODELS
 
-Refine = Callable[[JetTensors, Noise], JetTensors]
+Refine = Callable[[JetTensors, JetNoise], JetTensors]
 _ROWS = 16_384  # events that a network reads at once
 
 

@@ -68,14 +68,14 @@ class JetTensors:
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class JetNoise:
     """Random numbers of jets: `normal` for pt, `uniform` from 0 to 1 for tags, [n, j] each."""
 
     normal: Tensor
     uniform: Tensor
 
     @classmethod
-    def drawn(cls, shape: Sequence[int], generator: torch.Generator) -> Noise:
+    def drawn(cls, shape: Sequence[int], generator: torch.Generator) -> JetNoise:
         """Draw the numbers of jets [n, j]."""
         n, j = shape
         return cls(torch.randn(n, j, generator=generator), torch.rand(n, j, generator=generator))
@@ -106,7 +106,7 @@ class JetResponse(nn.Module):
             last.weight.zero_()
             last.bias.copy_(torch.tensor(_START) / torch.tensor(_UNITS))
 
-    def forward(self, jets: JetTensors, noise: Noise) -> JetTensors:
+    def forward(self, jets: JetTensors, noise: JetNoise) -> JetTensors:
         """Return the jets that the target would have, and the missing momentum without what the jets gain.
 
         The new tags are drawn, so that they have no gradient; `moves` has their probabilities.

@@ -13,7 +13,7 @@ from hepda.adversarial.networks.schedules import RATE_SCHEDULES
 from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player
 from hepda.config.refinement.methods import RefinementTrainingConfig, ResidualConfig
-from hepda.events.refinement.response import JetResponse, JetTensors, Noise, neighbours
+from hepda.events.refinement.response import JetNoise, JetResponse, JetTensors, neighbours
 from hepda.events.refinement.summaries import Center, Distance, Visibility
 
 _AT_START = 8  # batches of the first mean
@@ -88,7 +88,7 @@ class ResponseTraining:
         """Return a batch of events before and after the response, and their whitened difference [d] from the target."""
         rows = torch.multinomial(self._chance, self.settings.batch_size, replacement=True, generator=random)
         jets, weight = self.source.jets.rows(rows), self.source.weight[rows].sign()
-        refined = self.response(jets, Noise.drawn(jets.pt.shape, random))
+        refined = self.response(jets, JetNoise.drawn(jets.pt.shape, random))
         residual, center = self.distance.residual(refined, weight)
         return RefinedBatch(jets, refined, weight, center), residual
 

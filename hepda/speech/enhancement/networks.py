@@ -26,11 +26,12 @@ _EPSILON = 1e-6  # added to mean squares
 
 
 class DilatedBlock(nn.Module):
-    """A dilated convolution over frames that is added to its input.
+    """A dilated, separable convolution over frames that is added to its input (as in Conv-TasNet).
 
     Each frame is divided by the root mean square of its channels (RMSNorm, Zhang and Sennrich 2019), so that frames do
-    not depend on each other, and goes through a leaky ReLU and a convolution of width 3. With the channels last, the
-    convolution is one product of matrices, and normalisation and ReLU take a third of the time.
+    not depend on each other; after a leaky ReLU, every channel has its own filter over three frames, and a linear layer
+    mixes the channels. Channels are last in memory, so that the filters are three products with shifted frames: a
+    grouped convolution of torch takes ten times as long on a CPU.
 
     Args:
         channels: number of channels.
@@ -42,7 +43,8 @@ class DilatedBlock(nn.Module):
     def __init__(self, channels: int, dilation: int, causal: bool) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(channels, eps=_EPSILON)
-        self.convolution = nn.Linear(_TAPS * channels, channels)
+        self.filters = nn.Parameter(nn.init.normal_(torch.empty(_TAPS, channels), std=0.5))
+        self.mixing = nn.Linear(channels, channels)
         self.dilation = dilation
         self.padding = (2 * dilation, 0) if causal else (dilation, dilation)
 
@@ -51,8 +53,8 @@ class DilatedBlock(nn.Module):
         hidden = functional.leaky_relu(self.norm(frames), _SLOPE)
         hidden = functional.pad(hidden, (0, 0, *self.padding))
         number, step = frames.shape[1], self.dilation
-        taps = torch.cat([hidden[:, tap * step : tap * step + number] for tap in range(_TAPS)], dim=2)
-        added: Tensor = self.convolution(taps)
+        parts = [hidden[:, tap * step : tap * step + number] * self.filters[tap] for tap in range(_TAPS)]
+        added: Tensor = self.mixing(parts[0] + parts[1] + parts[2])
         return frames + added
 
 
@@ -60,7 +62,7 @@ class MaskNetwork(nn.Module):
     """From noisy to clean speech: a mask of compressed magnitudes and a complex correction of the spectrum.
 
     The sound is scaled to a mean square of 1 first, and its estimate scaled back, so that levels do not matter. Dilated
-    convolutions over time (as in Conv-TasNet, Luo and Mesgarani 2019, without separable filters) read the compressed
+    separable convolutions over time (as in Conv-TasNet, Luo and Mesgarani 2019) read the compressed
     magnitude and the real and imaginary part of each frame; two linear layers return a mask m in (0, 2) and a
     correction c, and the estimate is `m S + c` with the compressed noisy spectrum S.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hepda.events.refinement.response import JetResponse, JetTensors, Noise
+from hepda.events.refinement.response import JetNoise, JetResponse, JetTensors
 
 
 def jets(n: int = 400, j: int = 4, tags: int = 3, seed: int = 1) -> JetTensors:
@@ -22,8 +22,8 @@ def jets(n: int = 400, j: int = 4, tags: int = 3, seed: int = 1) -> JetTensors:
     )  # fmt: skip
 
 
-def noise(events: JetTensors, seed: int = 2) -> Noise:
-    return Noise.drawn(events.pt.shape, torch.Generator().manual_seed(seed))
+def noise(events: JetTensors, seed: int = 2) -> JetNoise:
+    return JetNoise.drawn(events.pt.shape, torch.Generator().manual_seed(seed))
 
 
 def vector(events: JetTensors) -> torch.Tensor:
