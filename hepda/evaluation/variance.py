@@ -12,7 +12,8 @@ of the analysis of variance, A and B levels and n seeds, the components are
 
 and s_e^2 = MS_e. An estimate below 0 is reported as it is: the component is compatible with none. Intervals are those
 of a bootstrap that draws seeds with replacement, the same ones for all cells, since a seed is the same draw for all;
-drawing again adds the noise of the seeds once more, so the interval is mirrored at the estimate (basic bootstrap).
+drawing again adds the noise of the seeds once more, so the interval is mirrored at the estimate (basic bootstrap). The
+variance of seeds that are drawn again is on average smaller by (n - 1) / n, by which it is divided.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def variance_components(
     draws = generator.integers(0, values.shape[2], (replicas, values.shape[2]))
     estimate = _components(values, random=random)
     drawn = np.array([_components(values[:, :, chosen], random=random) for chosen in draws])
+    drawn[:, 3] *= values.shape[2] / (values.shape[2] - 1)
     ends = np.quantile(drawn, [0.5 + level / 2, 0.5 - level / 2], axis=0)
     mirrored = 2.0 * estimate - ends
     numbers = zip(estimate.tolist(), *mirrored.tolist(), strict=True)

@@ -46,6 +46,13 @@ def test_intervals_contain_the_truth_and_tell_which_factor_matters() -> None:
     assert np.mean([f.difference.low > 0.0 for f in found]) > 0.95
 
 
+def test_the_interval_of_the_seeds_is_around_its_estimate_with_few_seeds() -> None:
+    rng = np.random.default_rng(5)
+    found = [variance_components(grid(1.0, 3.0, 0.5, 0.8, rng, n=5), replicas=200).seed for _ in range(150)]
+    assert all(seed.low <= seed.value <= seed.high for seed in found)
+    assert 0.55 < np.mean([seed.low <= 0.64 <= seed.high for seed in found]) < 0.85
+
+
 def test_a_grid_with_gaps_or_one_seed_is_refused() -> None:
     with pytest.raises(DataError, match="two of each or more"):
         variance_components(np.zeros((3, 4, 1)))
