@@ -65,9 +65,9 @@ class LossWeightsConfig(Section):
     """Mean squared difference of the real and imaginary parts of the compressed spectra."""
     magnitude: Weight = 0.9
     """Mean squared difference of the compressed magnitudes."""
-    time: Weight = 1.0
+    time: Weight = 2.0
     """Mean absolute difference of the samples."""
-    disturbance: Weight = 0.3
+    disturbance: Weight = 0.6
     """What PESQ takes from its largest value, 4.5, in a differentiable form (PMSQE, Martin-Donas et al. 2018)."""
 
 
@@ -164,7 +164,7 @@ class MaskNetworkConfig(Section):
     """Its name in tables; null: its key."""
     width: Annotated[int, Field(ge=1, le=2048)] = 128
     """Channels of each convolution."""
-    blocks: Annotated[int, Field(ge=1, le=64)] = 8
+    blocks: Annotated[int, Field(ge=1, le=64)] = 12
     """Convolutions over time, with dilations 1, 2, 4, 8, 16, 32, 1, 2, ..."""
     causal: bool = False
     """Whether a frame is enhanced without those after it, so that sound can be enhanced while it comes in."""
