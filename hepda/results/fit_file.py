@@ -266,9 +266,10 @@ class OriginEntry(Record):
     region: str | None = None
     """Of a shape."""
     value: Number | None
-    """Fitted mu less 1; null: a bin would be negative, or the fit has no minimum."""
+    """Fitted mu less 1."""
     error: Number | None
     """Of the finite pseudo-data."""
+    why: str | None = None
 
 
 class ClosedEntry(Record):

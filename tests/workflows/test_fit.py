@@ -140,7 +140,7 @@ def test_closure_impacts_and_what_has_no_effect(fitted: Path) -> None:
 @pytest.mark.slow
 def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = [f for f in json.loads((fitted / "figures.json").read_text()) if f["by"] == "fit"]
-    names = ("pulls", "impacts", "correlations", "scan")
+    names = ("pulls", "impacts", "correlations", "scan", "origins")
     kinds = [f"fit_{kind}_{model}" for model in ("bdt", "small") for kind in names]
     drawn = {"fit_bias_all", "fit_bias_without_two_point", "fit_strengths", *kinds}
     drawn |= {f"fit_region_{model}_all" for model in ("bdt", "small")}

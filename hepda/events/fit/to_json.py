@@ -24,9 +24,10 @@ from hepda.events.fit.parametric import Profiled
 from hepda.events.specs import SystematicsSpec
 from hepda.results.evaluation import ToyClosure
 from hepda.results.fit_file import FittedModel
-from hepda.results.fits import FitResult, Goodness, Impact, Parameter, Pruned, RegionContents, Scan, Smoothed
+from hepda.results.fits import FitResult, Goodness, Impact, Origin, Parameter, Pruned, RegionContents, Scan, Smoothed
 from hepda.runtime.run_directory import plain
 
+NO_PART = "with this part alone a bin has a negative content, or the fit has no minimum"
 CHOICES = {
     "interval": "68.27 %: where -2 ln L, profiled, has risen by one; error: half of it",
     "two_point": "up is the other generator (scaled to the nominal sum of the fitted regions unless `rate`), down its "
@@ -165,7 +166,13 @@ def closed_entry(entry: Closed) -> dict[str, Any]:
         [] if entry.replicas is None else [round(mu, 6) if np.isfinite(mu) else None for mu in entry.replicas.tolist()]
     )
     content |= {"bias": bias, "rates": rates, "toys": toys_entry(toys), "replicas": replicas}
-    return with_why(content | {"origins": [asdict(origin) for origin in entry.origins]})
+    return with_why(content | {"origins": [origin_entry(origin) for origin in entry.origins]})
+
+
+def origin_entry(origin: Origin) -> dict[str, Any]:
+    """Return a part of a bias; only a shape has a region."""
+    entry = asdict(origin) | ({} if origin.value is not None else {"why": NO_PART})
+    return entry if origin.region is not None else {key: value for key, value in entry.items() if key != "region"}
 
 
 def profiled_entries(by_domain: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
