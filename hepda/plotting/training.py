@@ -106,10 +106,11 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
                 add(columns, f"{title} accuracy", "training", f"{head}_accuracy")
                 add(columns, f"{title} accuracy", "validation", f"validation_{head}_accuracy")
                 levels |= _head_levels(title, columns[f"{head}_chance"])
+        norm = "Gradient norm in encoder" if "task_gradient" in columns else "Gradient norm"  # of the players of a game
         for head in heads:
             add(columns, "Strength λ", head, f"{head}_strength")
-            add(columns, "Gradient norm in encoder", head, f"{head}_gradient")
-        add(columns, "Gradient norm in encoder", "task", "task_gradient")
+            add(columns, norm, head, f"{head}_gradient")
+        add(columns, norm, "task", "task_gradient")
         add(columns, "Cosine of gradients", "task · adversary", "gradient_cosine")
         add(columns, "Learning rate", "schedule", "learning_rate")
     return panels, levels

@@ -22,6 +22,12 @@ def columns(chance: float = LN2) -> dict[str, list[float]]:
     return history.columns
 
 
+def test_gradients_of_the_players_of_a_game_are_not_those_of_an_encoder() -> None:
+    game = {"generator_loss": [1.0, 0.5], "generator_gradient": [0.3, 0.2]}
+    panels, _ = history_panels(game)
+    assert "Gradient norm" in panels and "Gradient norm in encoder" not in panels
+
+
 def test_the_history_of_an_adversarial_training_has_its_panels_and_lines() -> None:
     panels, levels = history_panels(columns())
     figure = training_figure(panels, model="dann", levels=levels, best_epochs=[4], label=Label(energy=None))
