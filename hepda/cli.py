@@ -355,20 +355,15 @@ def apply(
     of the files; a run of refinement the ROOT files with refined objects.
     """
     kind_of_run = _kind_of_run(run)
+    of_scores = kind != "ttree" or sample is not None or processes is not None or runtime != "torch"
     if kind_of_run == "refinement":
-        if (
-            kind != "ttree"
-            or sample is not None
-            or processes is not None
-            or runtime != "torch"
-            or reference is not None
-        ):
+        if of_scores or reference is not None:
             raise ConfigError(
                 "--format, --sample, --processes, --runtime, --reference: have no effect on a refinement; take --model."
             )
         _refine(run, files, output, model)
     elif kind_of_run in ("enhancement", "conversion"):
-        if kind != "ttree" or sample is not None or processes is not None or runtime != "torch":
+        if of_scores:
             raise ConfigError("--format, --sample, --processes and --runtime are for events; sound takes --model.")
         _change_sound(run, files, output, model, reference)
     elif model is not None or reference is not None:

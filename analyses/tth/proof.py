@@ -81,7 +81,7 @@ def points_of(fits: Sequence[FitFile]) -> dict[str, list[Point]]:
 
 
 def _bias(fit: FitFile, model: str) -> float:
-    (bias,) = (e.bias for e in fit.models[model].closure.of(VARIANT)[TUNED_ON] if e.truth == 1)
+    bias = fit.models[model].closure.at_one(VARIANT)[TUNED_ON].bias
     if bias is None:
         raise SystemExit(f"the fit of {model} to the alternative has no minimum")
     return float(bias)
@@ -163,19 +163,13 @@ def origins_table(fits: Sequence[FitFile], models: Sequence[str], domain: str) -
 
     The error is that of the finite pseudo-data, which the seeds share.
     """
-    every = [
-        origin
-        for fit in fits
-        for m in models
-        for e in fit.models[m].closure.of(VARIANT)[domain]
-        for origin in e.origins
-    ]
+    of_models = {model: [fit.models[model].closure.at_one(VARIANT)[domain] for fit in fits] for model in models}
+    every = (origin for closed in of_models.values() for entry in closed for origin in entry.origins)
     regions = list(dict.fromkeys(origin.region for origin in every if origin.part == "shape"))
     columns: list[tuple[str, str | None]] = [("rate", None), ("regions", None), *(("shape", r) for r in regions)]
     titles = ["rate", "between regions", *(f"shape, {region}" for region in regions)]
     lines = [f"| model | process | {' | '.join(titles)} |", f"|---|---|{'---|' * len(titles)}"]
-    for model in models:
-        closed = [e for fit in fits for e in fit.models[model].closure.of(VARIANT)[domain] if e.truth == 1]
+    for model, closed in of_models.items():
         parts: dict[tuple[str, str, str | None], list[OriginEntry]] = {}
         for origin in (origin for entry in closed for origin in entry.origins):
             parts.setdefault((origin.process, origin.part, origin.region), []).append(origin)

@@ -327,6 +327,10 @@ class ClosureVariants(Record):
         """Return the entries of `all` or `without_two_point`."""
         return (self.all_ if variant == "all" else self.without_two_point) or {}
 
+    def at_one(self, variant: str) -> dict[str, ClosedEntry]:
+        """Return the fit to the pseudo-data at mu = 1 of each domain that has one."""
+        return {domain: entry for domain, entries in self.of(variant).items() for entry in entries if entry.truth == 1}
+
 
 class IntervalScoreEntry(Record):
     """models.<model>.interval_score.<variant>.<domain>."""

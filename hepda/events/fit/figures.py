@@ -292,9 +292,8 @@ def origins_of(fitted: FittedModel) -> dict[str, tuple[float, list[OriginEntry]]
     """Return the bias at mu = 1 without the other generators as systematics, and its parts, by domain."""
     return {
         domain: (float(entry.bias), list(entry.origins))
-        for domain, entries in fitted.closure.of(UNAWARE).items()
-        for entry in entries
-        if entry.truth == 1 and entry.bias is not None and entry.origins
+        for domain, entry in fitted.closure.at_one(UNAWARE).items()
+        if entry.bias is not None and entry.origins
     }
 
 

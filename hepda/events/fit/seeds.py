@@ -125,8 +125,9 @@ def _at_one(models: Sequence[FittedModel], variant: str) -> dict[str, list[Close
     """Return the fits at mu = 1 by domain, one for each seed; without domains where a seed has no fitted mu."""
     by_domain: dict[str, list[ClosedEntry]] = {}
     for model in models:
-        for domain, entries in model.closure.of(variant).items():
-            by_domain.setdefault(domain, []).extend(e for e in entries if e.truth == 1 and e.bias is not None)
+        for domain, entry in model.closure.at_one(variant).items():
+            if entry.bias is not None:
+                by_domain.setdefault(domain, []).append(entry)
     return {domain: entries for domain, entries in by_domain.items() if len(entries) == len(models)}
 
 

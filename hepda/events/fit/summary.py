@@ -16,17 +16,16 @@ _MOST = 6
 
 def summary_table(fits: FitFile) -> NumberTable:
     """Return expected error and significance, the observed strength, and the bias at mu = 1 by domain."""
-    closure = {model: fitted.closure.of(UNAWARE) for model, fitted in fits.models.items()}
-    domains = list(dict.fromkeys(domain for by_domain in closure.values() for domain in by_domain))
+    domains = list(dict.fromkeys(domain for fitted in fits.models.values() for domain in fitted.closure.of(UNAWARE)))
     rows = []
     for name, fitted in fits.models.items():
-        at_one = [next((e for e in closure[name].get(domain, ()) if e.truth == 1), None) for domain in domains]
+        at_one = fitted.closure.at_one(UNAWARE)
         cells: list[tuple[Number | None, Number | None]] = [
             (fitted.expected.error, None),
             (fitted.expected.significance, None),
         ]
         cells += [(fitted.observed.mu, fitted.observed.error)]
-        cells += [(None, None) if entry is None else (entry.bias, entry.error) for entry in at_one]
+        cells += [(None, None) if entry is None else (entry.bias, entry.error) for entry in map(at_one.get, domains)]
         rows.append([name, *(_cell(value, error) for value, error in cells)])
     head = ["model", "error", "Z", "observed", *(f"bias, {domain}" for domain in domains)]
     two_point = any(entry.kind == "two_point" for entry in fits.systematics.values())
@@ -117,13 +116,14 @@ def _pulls(parameters: Sequence[ParameterEntry]) -> str:
 def _closure(fitted: FittedModel) -> Iterator[str]:
     """Yield the bias of mu = 1 in pseudo-data of every domain, with the free rates that these data ask for."""
     variant = ALL if fitted.closure.of(ALL) else UNAWARE
-    for domain, entries in fitted.closure.of(variant).items():
-        for entry in entries:
-            if entry.truth == 1 and entry.bias is not None:
-                true = {name: f" (true: {rate.value:.2f})" for name, rate in fitted.true_rates.get(domain, {}).items()}
-                rates = [f"{n} {_cell(rate.value, rate.error)}{true.get(n, '')}" for n, rate in entry.rates.items()]
-                sample = "" if entry.sample_error is None else f" (± {entry.sample_error:.2f} of the pseudo-data)"
-                yield f"bias of mu in {domain}: {', '.join([_cell(entry.bias, entry.error) + sample, *rates])}"
+    at_one = fitted.closure.at_one(variant)
+    for domain in fitted.closure.of(variant):
+        entry = at_one.get(domain)
+        if entry is not None and entry.bias is not None:
+            true = {name: f" (true: {rate.value:.2f})" for name, rate in fitted.true_rates.get(domain, {}).items()}
+            rates = [f"{n} {_cell(rate.value, rate.error)}{true.get(n, '')}" for n, rate in entry.rates.items()]
+            sample = "" if entry.sample_error is None else f" (± {entry.sample_error:.2f} of the pseudo-data)"
+            yield f"bias of mu in {domain}: {', '.join([_cell(entry.bias, entry.error) + sample, *rates])}"
         paired = fitted.paired.get(variant, {}).get(domain)
         if paired is not None and paired.low is not None and paired.high is not None:
             interval = f"[{paired.low:+.2f}, {paired.high:+.2f}]"

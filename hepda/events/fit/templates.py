@@ -386,8 +386,7 @@ class ScoredEvents:
         """Return the contents of each process in the fitted regions, in the templates and in a domain; none if the
         processes of the domain are not known.
         """
-        borrowed_events = borrowed(self.domains, self.table, domain)
-        used = self._used(domain), borrowed_events
+        used = self._used(domain), borrowed(self.domains, self.table, domain)
         groups = events_by_process(domain, used, self.table, (self.domains, self.systematics), self.true_class)
         found = {}
         for name, (samples, events) in groups.items():

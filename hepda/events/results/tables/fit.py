@@ -80,10 +80,7 @@ def _summary(fits: FitFile) -> Table:
 
 def _headline(fits: FitFile, variant: str) -> Table:
     """Return the bias at mu = 1 and the coverage: one row for each model, columns for domains used as data."""
-    at_one: dict[str, dict[str, ClosedEntry]] = {}
-    for model, domain, entry in _entries(fits, variant):
-        if entry.truth == 1:
-            at_one.setdefault(model, {})[domain] = entry
+    at_one = {name: found for name, model in fits.models.items() if (found := model.closure.at_one(variant))}
     domains = list(dict.fromkeys(domain for by_domain in at_one.values() for domain in by_domain))
     covered = {
         domain: any(by_domain[domain].toys.coverage is not None for by_domain in at_one.values() if domain in by_domain)

@@ -52,12 +52,11 @@ def _factor(value: float | None, error: float | None) -> Cell:
 
 def _rates_at_one(model: FittedModel) -> dict[str, dict[str, tuple[float, float | None]]]:
     """Return the rates that each domain asks for at mu = 1: value and error by domain and rate."""
-    closure = model.closure.of("all") or model.closure.of("without_two_point")
+    variant = "all" if model.closure.of("all") else "without_two_point"
     return {
         domain: {name: (rate.value, rate.error) for name, rate in entry.rates.items()}
-        for domain, entries in closure.items()
-        for entry in entries
-        if entry.truth == 1 and entry.rates
+        for domain, entry in model.closure.at_one(variant).items()
+        if entry.rates
     }
 
 
@@ -65,8 +64,8 @@ def origins_table(fits: FitFile) -> Table:
     """Return where the bias of mu comes from: by model, process and domain, the parts of the bias at mu = 1."""
     found: dict[tuple[str, str], dict[str, list[OriginEntry]]] = {}
     for name, model in fits.models.items():
-        for domain, entries in model.closure.of("without_two_point").items():
-            for origin in (o for entry in entries if entry.truth == 1 for o in entry.origins):
+        for domain, entry in model.closure.at_one("without_two_point").items():
+            for origin in entry.origins:
                 found.setdefault((name, origin.process), {}).setdefault(domain, []).append(origin)
     domains = list(dict.fromkeys(domain for by_domain in found.values() for domain in by_domain))
     parts = {"rate": "rate", "regions": "between regions", "shape": "shapes"}
