@@ -86,9 +86,13 @@ def fatal_at_5(_: None, task: Any, send: Callable[[str, int, int], None]) -> Any
 
 
 def stepwise(folder: Path, number: int, send: Callable[[str, int, int], None]) -> int:
-    """Six steps, of which the folder has notes with the process that did them; continues after those that are there."""
+    """Six steps, of which the folder has notes with the process that did them; continues after those that are there.
+
+    After the third it waits until there is a file `over` beside the folder.
+    """
     for step in range(len(list(folder.glob(f"{number}.*"))) + 1, 7):
         (folder / f"{number}.{step}").write_text(str(os.getpid()))
         send(f"item {number}", step, 6)
-        time.sleep(0.3)
+        while step == 3 and not folder.with_name("over").exists():
+            time.sleep(0.05)
     return 6
