@@ -18,7 +18,7 @@ from hepda.report.sounds import QUIET, write_wav
 from hepda.runtime import run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.progress import Progress
-from hepda.speech.sounds.audio import SUFFIXES, read_audio, resample, sound_files
+from hepda.speech.sounds.audio import SUFFIXES, level, read_audio, resample, sound_files
 
 SUMMARY = "apply.json"
 _ENHANCING, _CONVERTING = ("wiener", "mask", "segan"), ("network",)
@@ -147,22 +147,24 @@ def _enhancement(config: EnhancementConfig, run: Path, model: str) -> Change:
 
 def _conversion(config: ConversionConfig, run: Path, model: str, reference: Path) -> Change:
     """Return the conversion of a sound to the environment of a reference; phases by Griffin and Lim, from its own."""
-    from hepda.speech.conversion.effects import bank_of
+    from hepda.speech.conversion.effects import LEVEL, bank_of
     from hepda.speech.conversion.jobs import read_network
     from hepda.speech.conversion.waveforms import waveform
 
     network, bank = read_network(config, run, model, 0), bank_of(config)
     if network is None:
         raise RuntimeError(f"the model {model} needs its network")
+    example = read_audio(reference, config.speech.rate)
     with torch.no_grad():
-        code = network.effect_of(bank(read_audio(reference, config.speech.rate)).T[None])
+        code = network.effect_of(bank(LEVEL * example / level(example)).T[None])
 
     def converted(sound: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(sound, (0, bank.size))  # every sample in whole frames
+        scale = level(sound) / LEVEL
+        padded = torch.nn.functional.pad(sound / scale, (0, bank.size))  # every sample in whole frames
         with torch.no_grad():
             frames = network.decoded(network.content_of(bank(padded).T[None]), code)[0].T
         made = waveform(bank, frames, padded)[: len(sound)]
-        return torch.nn.functional.pad(made, (0, len(sound) - len(made)))
+        return scale * torch.nn.functional.pad(made, (0, len(sound) - len(made)))
 
     return converted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from hepda.speech.sounds.features import FilterBank
 if TYPE_CHECKING:
     from hepda.config import ConversionConfig
 
+LEVEL = 0.05
+"""The root mean square of recordings; a recording that is converted later is brought to it, and back."""
 _TEST, _REFERENCE, _TRAINING = 1, 2, 3  # what the seeds of strings differ in
 
 
@@ -114,6 +116,8 @@ class ConversionSounds:
     def takes(self, config: ConversionConfig, recordings: Tensor, epoch: int, seed: int) -> EffectTakes:
         """Return new strings of recordings in seen effects, each with a wanted effect that differs from its own.
 
+        Strings are at the speeds of the analysis file.
+
         Args:
             config: the analysis.
             recordings: numbers of the recordings [k].
@@ -125,9 +129,13 @@ class ConversionSounds:
         number, numbers = config.strings.number, recordings.numpy()
         speakers = np.unique(self.corpus.speaker.numpy()[numbers])
         who = random.choice(speakers, number)
-        strings = strings_of(self.corpus, numbers, who, config.strings, random).tape
         others = _others(who, speakers, random)
-        reference = strings_of(self.corpus, numbers, others, config.strings, random).tape
+        strings, reference = (
+            strings_of(self.corpus, numbers, speaker, config.strings, random)
+            .at_speeds(config.strings.speeds, random)
+            .tape
+            for speaker in (who, others)
+        )
         seen = np.array(self.effects.seen)
         first = random.integers(len(seen), size=number)
         second = (first + random.integers(1, len(seen), size=number)) % len(seen)
@@ -163,11 +171,14 @@ def _others(who: np.ndarray, speakers: np.ndarray, random: np.random.Generator) 
 def load_sounds(config: ConversionConfig) -> ConversionSounds:
     """Read the recordings and rooms that the analysis file names.
 
+    Recordings are brought to one level, which is no effect of a room; speakers of other levels are judged wrongly.
+
     Raises:
         HepdaError: a file is missing or cannot be used, or a name does not exist.
 
     """
-    corpus = load_corpus(config.speech, config.seed)
+    recorded = load_corpus(config.speech, config.seed)
+    corpus = replace(recorded, tape=recorded.tape.at_level(LEVEL))
     training, tested = split_speakers(config.split, corpus)
     rooms = load_rooms_of(config.rooms, config.speech.rate, config.seed)
     if DRY in rooms:

@@ -82,8 +82,8 @@ def judged(
     rows = np.empty((len(tests), len(COLUMNS)), np.float32)
     corpus, strings = sounds.corpus, tests.strings
     places: list[list[tuple[int, int, int]]] = [[] for _ in range(len(strings.tape))]
-    for recording, string, start in torch.stack([strings.recording, strings.string, strings.start], 1).tolist():
-        places[string].append((corpus.words[recording][0], int(corpus.tape.length[recording]), start))
+    for recording, string, start, length in strings.places():
+        places[string].append((corpus.words[recording][0], length, start))
     for number, question in enumerate(questions(config, sounds, tests)):
         frames = convert(question)
         string = int(tests.string[number])

@@ -100,14 +100,14 @@ def _material(
     for recordings, with_words in ((sounds.training.numpy(), True), (sounds.judging.numpy(), False)):
         who = random.choice(np.unique(speaker[recordings]), number)
         strings = strings_of(corpus, recordings, who, config.strings, random)
+        strings = strings.at_speeds(config.strings.speeds, random)
         parts = frames_of(bank, sounds.effects.applied(strings.tape, effects))
         if not with_words:
             of_speaker = list(zip(parts, who.tolist(), strict=True))
             continue
         of_effect = list(zip(parts, effects.tolist(), strict=True))
-        for recording, string, start in torch.stack([strings.recording, strings.string, strings.start], 1).tolist():
-            word = _word(parts[string], int(corpus.tape.length[recording]), start, bank)
-            of_digit.append((word, corpus.words[recording][0]))
+        for recording, string, start, length in strings.places():
+            of_digit.append((_word(parts[string], length, start, bank), corpus.words[recording][0]))
     return of_effect, of_digit, of_speaker
 
 

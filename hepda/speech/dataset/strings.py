@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.sounds.audio import Tape, on_tape
-from hepda.speech.sounds.corpora import Corpus
+from hepda.speech.sounds.corpora import Corpus, at_speed
 
 if TYPE_CHECKING:
     from hepda.config.speech.sounds import SpeakerSplitConfig, StringsConfig
@@ -53,6 +53,7 @@ class SpokenStrings:
         recording: number of every recording in them, string after string, int64 [k].
         string: the string that it is in, int64 [k].
         start: its first sample within the string, int64 [k].
+        length: its number of samples, int64 [k].
 
     """
 
@@ -60,6 +61,19 @@ class SpokenStrings:
     recording: Tensor
     string: Tensor
     start: Tensor
+    length: Tensor
+
+    def at_speeds(self, speeds: Sequence[float], random: np.random.Generator) -> SpokenStrings:
+        """Return the strings each at one of these speeds, drawn at random; 2 is twice as fast."""
+        drawn = random.choice(np.array(speeds), len(self.tape)).tolist()
+        tape = on_tape([at_speed(self.tape.utterance(n), speed) for n, speed in enumerate(drawn)], self.tape.rate)
+        speed = torch.tensor(drawn, dtype=torch.float64)[self.string]
+        start, length = ((samples / speed).round().long() for samples in (self.start, self.length))
+        return SpokenStrings(tape, self.recording, self.string, start, length)
+
+    def places(self) -> list[tuple[int, int, int, int]]:
+        """Return number, string, first sample and length of every recording."""
+        return [tuple(row) for row in torch.stack([self.recording, self.string, self.start, self.length], 1).tolist()]
 
 
 def strings_of(
@@ -78,15 +92,16 @@ def strings_of(
     rate, speaker = corpus.tape.rate, corpus.speaker.numpy()
     (fewest, most), (shortest, longest) = strings.recordings, strings.pause
     samples: list[Tensor] = []
-    places: list[tuple[int, int, int]] = []
+    places: list[tuple[int, int, int, int]] = []
     for string, number in enumerate(who.tolist()):
         own = recordings[speaker[recordings] == number]
         parts: list[Tensor] = []
         for recording in random.choice(own, random.integers(fewest, most + 1)).tolist():
             if parts:
                 parts.append(torch.zeros(round(float(random.uniform(shortest, longest)) * rate)))
-            places.append((recording, string, sum(map(len, parts))))
-            parts.append(corpus.tape.utterance(recording))
+            sound = corpus.tape.utterance(recording)
+            places.append((recording, string, sum(map(len, parts)), len(sound)))
+            parts.append(sound)
         samples.append(torch.cat(parts))
     return SpokenStrings(on_tape(samples, rate), *torch.tensor(places).unbind(1))
 

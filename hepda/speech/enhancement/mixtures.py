@@ -18,9 +18,9 @@ from hepda.datasets import download
 from hepda.errors import DataError
 from hepda.speech.dataset.material import Material, load_corpus, material_of, read_material, write_material
 from hepda.speech.dataset.strings import joined, split_speakers, strings_of
-from hepda.speech.sounds.audio import Tape, on_tape
+from hepda.speech.sounds.audio import Tape
 from hepda.speech.sounds.augmentation import filtered, together
-from hepda.speech.sounds.corpora import at_speed, read_recordings, unpack
+from hepda.speech.sounds.corpora import read_recordings, unpack
 from hepda.speech.sounds.mixing import Noise, mixed
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ class Sounds:
         number = config.strings.number
         recordings = self.training.numpy()
         who = random.choice(np.unique(self.material.corpus.speaker.numpy()[recordings]), number)
-        recorded = strings_of(self.material.corpus, recordings, who, config.strings, random).tape
-        speeds = random.choice(np.array(config.strings.speeds), number).tolist()
-        strings = on_tape([at_speed(recorded.utterance(n), speed) for n, speed in enumerate(speeds)], config.rate)
+        recorded = strings_of(self.material.corpus, recordings, who, config.strings, random)
+        strings = recorded.at_speeds(config.strings.speeds, random).tape
         kinds = torch.from_numpy(random.choice(np.array(self.material.seen), number))
         low, high = config.noise.snr
         snr = torch.from_numpy(random.uniform(low, high, number))

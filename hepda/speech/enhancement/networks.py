@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
 from hepda.errors import SourceError
-from hepda.speech.enhancement.spectra import Spectra, level, magnitude
+from hepda.speech.enhancement.spectra import Spectra, magnitude
 from hepda.speech.enhancement.streaming import enhanced_parts
+from hepda.speech.sounds.audio import level
 
 FORMAT = "hepda.enhancement/2"
 DILATIONS = (1, 2, 4, 8, 16, 32)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
 from hepda.errors import SourceError
-from hepda.speech.enhancement.spectra import level
+from hepda.speech.sounds.audio import level
 
 FORMAT = "hepda.segan/1"
 LEVEL = 0.1

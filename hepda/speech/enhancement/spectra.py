@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LEAST = 1.0 / 32768.0
-"""The smallest level (rms) that is brought to 1, one step of 16 bits: digital silence stays silence."""
 _SMALL = 1e-12  # added to squared magnitudes before a root, whose slope at 0 is infinite
 
 
@@ -81,8 +79,3 @@ class Spectra:
 def magnitude(spectrum: Tensor) -> Tensor:
     """Return the magnitudes of a spectrum; unlike those of torch they have a finite slope at 0."""
     return (spectrum.real.square() + spectrum.imag.square() + _SMALL).sqrt()
-
-
-def level(sounds: Tensor) -> Tensor:
-    """Return the root mean square [b, 1] of sounds [b, n], at least one step of 16 bits."""
-    return sounds.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(LEAST)

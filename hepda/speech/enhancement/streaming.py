@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hepda.speech.enhancement.spectra import Spectra, level
+from hepda.speech.enhancement.spectra import Spectra
+from hepda.speech.sounds.audio import level
 
 if TYPE_CHECKING:
     from hepda.speech.enhancement.networks import MaskNetwork

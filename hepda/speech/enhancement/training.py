@@ -18,9 +18,10 @@ from hepda.adversarial.training.problem import Player
 from hepda.speech.enhancement.losses import compared, losses
 from hepda.speech.enhancement.mixtures import NoisyStrings, Sounds
 from hepda.speech.enhancement.networks import MaskNetwork, QualityNetwork
-from hepda.speech.enhancement.spectra import LEAST, Spectra, level, magnitude
+from hepda.speech.enhancement.spectra import Spectra, magnitude
 from hepda.speech.quality.disturbance import Disturbance
 from hepda.speech.quality.recordings import quality_of
+from hepda.speech.sounds.audio import LEAST, level
 from hepda.speech.sounds.mixing import energies
 
 if TYPE_CHECKING:

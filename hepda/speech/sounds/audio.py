@@ -20,6 +20,8 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif", ".au")
 """Suffixes of the files of a folder that are treated as recordings."""
 RATES = (1000, 1_000_000)
 """The lowest and highest rate (Hz) of a recording; memory for resampling grows with the rate that a file claims."""
+LEAST = 1.0 / 32768.0
+"""The smallest level (rms) that is brought to another one, one step of 16 bits: digital silence stays silence."""
 _FRAMES = 1 << 20  # frames per read: memory grows with the actual samples, not with the number in the header
 _UNKNOWN = 1 << 62  # from this number of frames on, the header does not contain the actual number
 
@@ -95,6 +97,11 @@ def sound_files(folder: Path) -> list[Path]:
     return paths
 
 
+def level(sounds: Tensor) -> Tensor:
+    """Return the root mean square [..., 1] of sounds [..., n], at least one step of 16 bits."""
+    return sounds.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(LEAST)
+
+
 @dataclass(frozen=True, slots=True)
 class Tape:
     """Utterances one after the other in one tensor, without padding.
@@ -132,6 +139,11 @@ class Tape:
     def replaced(self, samples: Tensor) -> Tape:
         """Return the same utterances with other samples [n]."""
         return Tape(samples, self.start, self.length, self.rate)
+
+    def at_level(self, wanted: float) -> Tape:
+        """Return the utterances scaled to a root mean square; those of digital silence stay silent."""
+        samples = [self.utterance(number) for number in range(len(self))]
+        return on_tape([wanted * sound / level(sound) for sound in samples], self.rate)
 
 
 def on_tape(utterances: Sequence[Tensor], rate: int) -> Tape:

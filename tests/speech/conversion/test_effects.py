@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from hepda.errors import ConfigError
-from hepda.speech.conversion.effects import ConversionSounds, load_sounds, read_sounds, write_sounds
+from hepda.speech.conversion.effects import LEVEL, ConversionSounds, load_sounds, read_sounds, write_sounds
+from hepda.speech.sounds.audio import level
 from hepda.speech.sounds.mixing import convolved, direct_first
 from tests.speech.conversion.analysis import small
 
@@ -33,6 +34,20 @@ def test_every_test_string_goes_from_every_effect_to_every_other_one(sounds: Con
     assert len(tests) == 4 * 7
     speakers = sounds.corpus.speakers
     assert {speakers[n] for n in tests.speaker.tolist()} == {"tones-1", "tones-4"}
+
+
+def test_all_recordings_have_one_level(sounds: ConversionSounds) -> None:
+    tape = sounds.corpus.tape
+    torch.testing.assert_close(torch.stack([level(tape.utterance(n)) for n in range(len(tape))]).flatten(),
+                               torch.full((len(tape),), LEVEL))  # fmt: skip
+
+
+def test_strings_to_train_on_have_the_speeds_of_the_analysis_and_tests_have_none(sounds: ConversionSounds) -> None:
+    """With the same random numbers, strings at twice the speed have half of the samples."""
+    plain, fast = (small(strings={"speeds": [speed]}) for speed in (1.0, 2.0))
+    slow, quick = (sounds.takes(config, sounds.training, 0, 1) for config in (plain, fast))
+    assert [(n + 1) // 2 for n in slow.source.length.tolist()] == quick.source.length.tolist()
+    assert torch.equal(sounds.tests(plain).strings.tape.samples, sounds.tests(fast).strings.tape.samples)
 
 
 def test_training_tests_and_judges_share_no_recording_of_a_test_speaker(sounds: ConversionSounds) -> None:

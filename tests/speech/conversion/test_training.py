@@ -112,4 +112,4 @@ def test_a_parallel_training_learns_the_effects(sounds: ConversionSounds) -> Non
             converted = made.network.converted(rows.source, rows.reference)
         distances += torch.stack([(frames - rows.target).abs().mean() for frames in (converted, rows.source)])
     assert float(distances[0] / distances[1]) < 0.8
-    assert history[f"{CONVERTER}_recognition_loss"][-1] < 0.5 * history[f"{CONVERTER}_recognition_loss"][0]
+    assert history[f"{CONVERTER}_recognition_loss"][-1] < 0.7 * history[f"{CONVERTER}_recognition_loss"][0]

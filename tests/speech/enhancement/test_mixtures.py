@@ -168,8 +168,14 @@ def test_places_of_recordings_in_strings_are_told(sounds: Sounds) -> None:
     assert sounds.material is not None
     corpus = sounds.material.corpus
     strings = strings_of(corpus, np.arange(40), np.array([0, 0, 0]), small().strings, np.random.default_rng(1))
-    places = torch.stack([strings.recording, strings.string, strings.start], dim=1).tolist()
-    for recording, string, start in places:
+    for recording, string, start, length in strings.places():
         spoken = corpus.tape.utterance(recording)
-        assert torch.equal(strings.tape.utterance(string)[start : start + len(spoken)], spoken)
+        assert torch.equal(strings.tape.utterance(string)[start : start + length], spoken)
+    fast = strings.at_speeds([1.25], np.random.default_rng(1))
+    for (_, string, start, length), (_, _, first, number) in zip(strings.places(), fast.places(), strict=True):
+        whole, found = (of.tape.utterance(string) for of in (strings, fast))
+        assert len(found) == pytest.approx(len(whole) / 1.25, abs=1.0)
+        parts = whole[start : start + length], found[first : first + number]
+        loudness, at_speed = (float(part.square().mean().sqrt()) for part in parts)
+        assert at_speed == pytest.approx(loudness, rel=0.05)
     assert strings.string.tolist() == sorted(strings.string.tolist()) and set(strings.string.tolist()) == {0, 1, 2}
