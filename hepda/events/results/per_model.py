@@ -65,6 +65,8 @@ _COMPARED = 2_000_000
 """Number of events times models that are compared at once: their scores and weights are sorted copies."""
 _PREDICTED = 3_000_000
 """Number of events that a model is asked for in total, objects and members counted, to rank its inputs."""
+_TREES = 5
+"""Number of networks that are asked in the time of one boosted forest."""
 _FEWEST, _MOST = 2_000, 20_000
 """Number of events, of both classes together, that the ranking of the inputs takes."""
 _SHUFFLES = 2
@@ -348,7 +350,8 @@ def input_importance(evaluated: EvaluationInput, model: str) -> FeatureImportanc
     about = evaluated.spec.models[model]
     inputs = [*(evaluated.table.names if about.features is None else about.features), *about.collections]
     objects = sum(section.size for section in about.collections.values())
-    work = _SHUFFLES * max(len(inputs), 1) * max(about.members, 1) * (1 + objects)
+    predictions = max(about.members, 1) if model in evaluated.networks else _TREES
+    work = _SHUFFLES * max(len(inputs), 1) * predictions * (1 + objects)
     table = _of_both_classes(evaluated, int(np.clip(_PREDICTED / work, _FEWEST, _MOST)))
 
     def predict(changes: Sequence[Change]) -> Array:
