@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -99,10 +99,22 @@ class _Groups:
         ]
 
 
-def optimizer_for(module: nn.Module, keys: OptimizerKeys) -> torch.optim.Optimizer:
-    """Return the optimizer of a player of a game; vectors (biases) do not decay."""
-    groups = _Groups()
-    groups.add(module, keys.learning_rate, keys.weight_decay)
+def optimizer_for(
+    module: nn.Module, keys: OptimizerKeys, factors: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """Return the optimizer of a player of a game; vectors (biases) do not decay.
+
+    Args:
+        module: the player's module.
+        keys: name, learning rate, decay and momentum.
+        factors: of the learning rates of some of its children, by name; None: all have the same.
+
+    """
+    groups, factors = _Groups(), factors or {}
+    for name, child in module.named_children():
+        groups.add(child, factors.get(name, 1.0) * keys.learning_rate, keys.weight_decay)
+    own = nn.ParameterList(module.parameters(recurse=False))
+    groups.add(own, keys.learning_rate, keys.weight_decay)
     momentum = MOMENTUM if keys.momentum is None else keys.momentum
     return OPTIMIZERS[keys.optimizer](groups.groups(), keys.learning_rate, momentum, True)
 

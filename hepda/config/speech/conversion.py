@@ -108,6 +108,8 @@ class ConversionNetworkConfig(Section):
     """Convolutions of the decoder, with dilations 1, 2, 4, 8, 16, 32, 1, ..."""
     reversal: Weight = 1.0
     """Strength of the reversal behind the content; 0: none."""
+    learning_rate_factor: Positive = 1.0
+    """Learning rate of the head behind the reversal over that of the network."""
     recognition: Weight = 0.1
     """Weight of the loss of the extractor's effect, which is that of a class."""
     training: ConversionTrainingConfig = ConversionTrainingConfig()

@@ -167,7 +167,8 @@ class ConversionTraining:
             self.losses, {"recognition": self.section.recognition}, average=training.average, clip=training.clip,
             schedule=RATE_SCHEDULES[training.schedule],
         )  # fmt: skip
-        player = Player(CONVERTER, self.network, optimizer_for(self.network, training))
+        factors = {"adversary": self.section.learning_rate_factor}
+        player = Player(CONVERTER, self.network, optimizer_for(self.network, training, factors))
         return Game([player], {CONVERTER: rules}, training.turns, training.epochs, seed, str(self.segments.device))
 
 
