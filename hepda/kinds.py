@@ -36,6 +36,7 @@ KINDS = {
     "conversion": "hepda.speech.conversion.kind:ConversionKind",
     "enhancement": "hepda.speech.enhancement.kind:EnhancementKind",
     "events": "hepda.events.kind:EventsKind",
+    "frames": "hepda.generators.frames.kind:FramesKind",
     "generator": "hepda.generators.kind:GeneratorKind",
     "images": "hepda.images.kind:ImagesKind",
     "refinement": "hepda.events.refinement.kind:RefinementKind",

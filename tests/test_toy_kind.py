@@ -174,6 +174,6 @@ def test_a_toy_kind_is_trained_evaluated_compared_and_exported(
 
 
 def test_a_kind_that_is_not_registered_is_named_with_those_that_are() -> None:
-    names = "conversion, enhancement, events, generator, images, refinement, speech, tabular"
+    names = "conversion, enhancement, events, frames, generator, images, refinement, speech, tabular"
     with pytest.raises(ConfigError, match=f"'coins' cannot be trained; there are {names}"):
         kinds.kind_of(CoinsConfig(name="coins", kind="coins", models={"plain": CoinModel()}))  # type: ignore[arg-type]

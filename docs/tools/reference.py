@@ -33,6 +33,7 @@ TITLES = {
     "enhancement": "Speech enhancement",
     "conversion": "Environment conversion",
     "generator": "Generative models",
+    "frames": "Frame prediction",
     "refinement": "Refinement of simulation",
 }
 LONGEST = 150

@@ -72,7 +72,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """Return the kind of data: events, tabular, images, speech, enhancement, conversion or generator."""
+        """Return the kind of data: events, tabular, images, speech, enhancement, conversion, generator or frames."""
         return str(self.config.kind)
 
     @cached_property

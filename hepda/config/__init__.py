@@ -11,6 +11,7 @@ from hepda.config.events.analysis import (
 )
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.generators.analysis import GeneratorConfig
+from hepda.config.generators.frames import FramePredictionConfig
 from hepda.config.kinds import AnyConfig
 from hepda.config.loading import find_config, json_schema, load_any, load_config, resolved_yaml, validate, validate_any
 from hepda.config.models import (
@@ -38,6 +39,7 @@ __all__ = [
     "EnhancementConfig",
     "EvaluationConfig",
     "EventFusionConfig",
+    "FramePredictionConfig",
     "GeneratorConfig",
     "ModelConfig",
     "NetworkConfig",

@@ -109,8 +109,25 @@ class ImageTrainingConfig(TrainingConfig):
 Pixel = Annotated[int, Field(ge=0, le=511)]
 
 
+class ImageGanConfig(Section):
+    """A generator of images, which the class head learns to tell from those of the target: the discriminator of
+    Salimans et al. (arXiv:1606.03498), whose classes are those of the images and one more for what is generated.
+    """
+
+    latent: Annotated[int, Field(ge=1, le=4096)] = 100
+    """Random numbers that an image is generated from."""
+    hidden: Widths = (500, 500)
+    """Hidden widths of the generator."""
+    strength: Positive = 1.0
+    """Factor on the losses of the images without labels and of the generated ones."""
+    input_noise: Annotated[float, Field(ge=0.0)] = 0.3
+    """Width of the noise that is added to the pixels in the training, after they are normalised."""
+    noise: Annotated[float, Field(ge=0.0)] = 0.5
+    """Width of the noise that is added to the input of every later layer in the training."""
+
+
 class ImageModelConfig(Section):
-    """An encoder, a class head and, with `domain:`, a domain loss."""
+    """An encoder, a class head and, with `domain:`, a domain loss, or with `gan:` generated images."""
 
     kind: Literal["network"] = "network"
     """A network, the only kind of model for images."""
@@ -146,8 +163,16 @@ class ImageModelConfig(Section):
     """Images whose labels the class head learns; `target` is the ceiling, with labels that no adaptation uses."""
     domain: ImageDomainConfig | None = None
     """The domain loss; null: none, the network is a baseline."""
+    gan: ImageGanConfig | None = None
+    """Learn from images of the target without labels by a generator, in a game of two players; null: none. Its layers
+    have normalised weights, so it needs `batch_norm: none`."""
     training: ImageTrainingConfig = ImageTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it learns from images of the target without labels."""
+        return self.domain is not None or self.gan is not None
 
 
 class ImageFusionConfig(MeanFusionConfig):
@@ -262,10 +287,10 @@ class ImagesConfig(BaseConfig):
         return {name: model for name, model in self.models.items() if isinstance(model, ImageFusionConfig)}
 
     def adapts(self, model: str) -> bool:
-        """Return whether a model has a domain loss, or fuses one that has."""
+        """Return whether a model learns from images of the target without labels, or fuses one that does."""
         section = self.models[model]
         parts = [model] if isinstance(section, ImageModelConfig) else section.of
-        return any(self.networks[name].domain is not None for name in parts)
+        return any(self.networks[name].adapts for name in parts)
 
 
 def _sets(config: ImagesConfig) -> Iterator[str]:
@@ -305,6 +330,25 @@ def _models(config: ImagesConfig) -> Iterator[str]:
         if model.domain is not None:
             yield from too_large(f"{path}.domain.head", (model.features, *model.domain.head))
             yield from _domain(f"{path}.domain", model.domain)
+        if model.gan is not None:
+            yield from _gan(path, model, config.training.overridden_by(model.training))
+
+
+def _gan(path: str, model: ImageModelConfig, training: TrainingConfig) -> Iterator[str]:
+    if model.encoder != "small" or model.batch_norm != "none":
+        yield f"{path}.gan: needs `encoder: small` with `batch_norm: none`: its layers have normalised weights instead."
+    if model.domain is not None:
+        yield f"{path}.gan: a model learns from images without labels by `gan` or by `domain`; remove one of the two."
+    if model.train_on != "source":
+        yield f"{path}.gan: a model that is trained on labels of the target has no images without labels; remove it."
+    if model.dropout:
+        yield f"{path}.dropout: the layers of a model with `gan` read noise instead (`gan.noise`); remove it."
+    if model.augment_target is not None:
+        yield f"{path}.augment_target: `gan` changes all images by `augment`; remove it."
+    if training.scorer is not None:
+        yield f"{path}.training.scorer: a game of two players is trained for all its epochs; remove the scorer."
+    if training.precision == "bfloat16":
+        yield f"{path}.training.precision: a game of two players is trained in float32; remove it for this model."
 
 
 def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:

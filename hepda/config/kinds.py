@@ -7,6 +7,7 @@ from typing import Any
 
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.generators.analysis import GeneratorConfig
+from hepda.config.generators.frames import FramePredictionConfig
 from hepda.config.images import ImagesConfig
 from hepda.config.refinement.analysis import RefinementConfig
 from hepda.config.speech.conversion import ConversionConfig
@@ -19,6 +20,7 @@ AnyConfig = (
     AnalysisConfig
     | ConversionConfig
     | EnhancementConfig
+    | FramePredictionConfig
     | GeneratorConfig
     | ImagesConfig
     | RefinementConfig
@@ -31,6 +33,7 @@ KINDS: dict[str, type[AnyConfig]] = {
     "conversion": ConversionConfig,
     "enhancement": EnhancementConfig,
     "events": AnalysisConfig,
+    "frames": FramePredictionConfig,
     "generator": GeneratorConfig,
     "images": ImagesConfig,
     "refinement": RefinementConfig,

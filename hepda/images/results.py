@@ -116,12 +116,12 @@ def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, m
     section = config.models[model]
     if not isinstance(section, ImageModelConfig):
         return {"value": None, "why": "this is a fusion, of which no network is trained on the target"}
-    if section.train_on != "source" or section.domain is None:
+    if section.train_on != "source" or not section.adapts:
         return {"value": None, "why": "this model has no adaptation"}
     same = [
         name
         for name, other in config.networks.items()
-        if other.domain is None
+        if not other.adapts
         and (other.encoder, other.augment, other.normalise, other.width)
         == (section.encoder, section.augment, section.normalise, section.width)
     ]
@@ -147,10 +147,8 @@ def embedded_models(config: ImagesConfig) -> list[str]:
     named = list(config.evaluation.embedding.models)
     if named:
         return named
-    source_only = [
-        name for name, model in config.networks.items() if model.domain is None and model.train_on == "source"
-    ]
-    adapted = [name for name, model in config.networks.items() if model.domain is not None]
+    source_only = [name for name, model in config.networks.items() if not model.adapts and model.train_on == "source"]
+    adapted = [name for name, model in config.networks.items() if model.adapts]
     return source_only[:1] + adapted[-1:] or list(config.networks)[:1]
 
 

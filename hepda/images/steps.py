@@ -133,6 +133,8 @@ def _method(section: ImageModelConfig | ImageFusionConfig) -> str:
     """Return how a model is trained, as text."""
     if isinstance(section, ImageFusionConfig):
         return f"mean of the logits of {' + '.join(section.of)}"
+    if section.gan is not None:
+        return "class of generated images"
     if section.domain is not None:
         return section.domain.method_name
     return "source only" if section.train_on == "source" else f"trained on {section.train_on}"

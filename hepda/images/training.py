@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hepda.adversarial import DomainRows, Head, History, Network, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, History, Network, Trainer, devices, mlp, seeded
 from hepda.adversarial.methods import Comparison, build
 from hepda.adversarial.networks.term import Term
 from hepda.adversarial.training.selection import SCORERS
@@ -80,6 +80,11 @@ class ImageJob(TrainingJob):
 
     config: ImagesConfig = field(kw_only=True)
 
+    @property
+    def shared(self) -> bool:
+        """A game runs in one process."""
+        return self.config.networks[self.model].gan is None
+
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train the model and return its scores, a description of the training and its history.
 
@@ -88,12 +93,6 @@ class ImageJob(TrainingJob):
         section = self.config.networks[self.model]
         source, target = rows_of(section, self.table, self.config.source.labels_per_class, self.seed)
         network = build_network(section, self.config.pixels.channels, self.config.pixels.size, self.table, self.seed)
-        trainer = trainer_of(section, self)
-        validation = None
-        if section.training.scorer is not None:
-            source, held_source = _split(source, self.seed)
-            target, held_target = (None, None) if target is None else _split(target, self.seed + 1)
-            validation = held_source, held_target
         tracked = self._tracked_images()
 
         def on_epoch(history: History) -> None:
@@ -101,10 +100,7 @@ class ImageJob(TrainingJob):
                 record_target_accuracy(history, network, tracked)
             progress(history.epochs, section.training.epochs)
 
-        history = trainer.fit(
-            network, source, target, validation=validation, checkpoint=self.work / f"{self.name}.checkpoint",
-            resume=True, on_epoch=on_epoch,
-        )  # fmt: skip
+        history = self._fitted(network, source, target, on_epoch)
         self.folder.mkdir(parents=True, exist_ok=True)
         network.save(self.folder / f"{self.stem}.safetensors")
         score = np.concatenate(
@@ -116,6 +112,31 @@ class ImageJob(TrainingJob):
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
         }
         return score, about, history.to_dict()["columns"]
+
+    def _fitted(
+        self,
+        network: Network,
+        source: DomainRows,
+        target: DomainRows | None,
+        on_epoch: Callable[[History], None],
+    ) -> History:
+        """Train the network, from the checkpoint if there is one."""
+        section, checkpoint = self.config.networks[self.model], self.work / f"{self.name}.checkpoint"
+        if section.gan is not None and target is not None:
+            from hepda.images.gan import fit_gan, gan_training
+
+            device = devices.find(self.device)
+            return fit_gan(
+                gan_training(section, network, (source, target), self.seed, device), self.seed, checkpoint, on_epoch
+            )
+        validation = None
+        if section.training.scorer is not None:
+            source, held_source = _split(source, self.seed)
+            target, held_target = (None, None) if target is None else _split(target, self.seed + 1)
+            validation = held_source, held_target
+        return trainer_of(section, self).fit(
+            network, source, target, validation=validation, checkpoint=checkpoint, resume=True, on_epoch=on_epoch
+        )
 
     def _tracked_images(self) -> Stored | None:
         images = self.config.evaluation.track
@@ -173,7 +194,7 @@ def rows_of(
 
     sides = SIDES if section.train_on == "both" else (section.train_on,)
     labelled = rows([labelled_part(side) for side in sides], labelled=True)
-    adapts = section.domain is not None and section.domain.method_name != "none"
+    adapts = section.gan is not None or (section.domain is not None and section.domain.method_name != "none")
     return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,31 @@ def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 
         axes.imshow(joined, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         axes.set_title(name, loc="left", weight="bold", pad=3.0)
+    return drawn
+
+
+@styled
+def columns_figure(columns: Mapping[str, Pixels], *, wrap: int = 13) -> Figure:
+    """Draw a column of images below each name: uint8 [rows, 1 or 3, h, w], as many in each.
+
+    Args:
+        columns: the images of each name.
+        wrap: characters of a name in a line.
+
+    """
+    names = [fill(name, wrap, break_long_words=False) for name in columns]
+    gap, line = 0.04, 0.12
+    top = line * max(name.count("\n") + 1 for name in names) + 0.06
+    side = (PAGE - gap * (len(names) - 1)) / len(names)
+    joined = [mosaic(pixels, len(pixels), 1) for pixels in columns.values()]
+    height = side * joined[0].shape[0] / joined[0].shape[1] + top
+    drawn = Figure(figsize=(PAGE, height))
+    Canvas(drawn)
+    for number, (name, picture) in enumerate(zip(names, joined, strict=True)):
+        axes = drawn.add_axes((number * (side + gap) / PAGE, 0.0, side / PAGE, (height - top) / height))
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(name, loc="center", fontsize=7.0, pad=3.0)
     return drawn
 
 

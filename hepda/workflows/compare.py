@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,25 +167,40 @@ def merged(runs: Runs) -> RunMetrics:
                 entry = content["models"][model]
                 title = {"title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else {}
                 models[f"{model}{BETWEEN}{run}"] = {**entry, **title}
-    samples: dict[str, Any] = {}
-    for run, content in contents.items():
-        for name, entry in content.get("samples", {}).items():
-            if name not in samples:
-                samples[name] = entry
-            elif samples[name] != entry:
-                samples[f"{name}{BETWEEN}{run}"] = entry
     combined: dict[str, Any] = {"name": " against ".join(contents)}
+    samples = _merged_samples({run: content.get("samples", {}) for run, content in contents.items()})
     if samples:
         combined["samples"] = samples
     combined["models"] = models
     if all("quoted" in content for content in contents.values()):  # conditions of speech
         combined["quoted"] = list(dict.fromkeys(key for content in contents.values() for key in content["quoted"]))
+    if all("metrics" in content for content in contents.values()):  # measures of enhanced speech or of frames
+        first, *others = (content["metrics"] for content in contents.values())
+        combined["metrics"] = [metric for metric in first if all(metric in measured for measured in others)]
     for key in ("seed", "luminosity"):
         values = [content.get(key) for content in contents.values()]
         if values[0] is not None and all(value == values[0] for value in values):
             combined[key] = values[0]
     metrics: RunMetrics = runs[0].kind.metrics_type.from_json(combined)
     return metrics
+
+
+def _merged_samples(samples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the samples of all runs by name, those that differ once for each run.
+
+    Numbers that are not of a sample with a name, such as of the images of a generator, are those of all runs or none.
+    """
+    if any(not isinstance(entry, dict) for of_run in samples.values() for entry in of_run.values()):
+        first, *others = samples.values()
+        return dict(first) if all(of_run == first for of_run in others) else {}
+    merged_samples: dict[str, Any] = {}
+    for run, of_run in samples.items():
+        for name, entry in of_run.items():
+            if name not in merged_samples:
+                merged_samples[name] = entry
+            elif merged_samples[name] != entry:
+                merged_samples[f"{name}{BETWEEN}{run}"] = entry
+    return merged_samples
 
 
 # --- what differs -------------------------------------------------------------------------------------------------

@@ -27,7 +27,9 @@ def test_methods_differ_in_nothing_but_the_loss_of_unlabelled_images(name: str) 
 
 @pytest.mark.slow
 def test_unlabelled_images_help_where_few_have_labels(tmp_path: Path) -> None:
-    words = ("seeds=2", "training.processes=1", "models.vat=null", "models.contrast=null")
+    words = (
+        "seeds=2", "training.processes=1", "models.vat=null", "models.contrast=null", "models.gan.training.epochs=10",
+    )  # fmt: skip
     status = main([
         "train", "--config", "digits_few_labels.yaml", "--output", str(tmp_path / "run"), "--plots", "none",
         *(part for word in words for part in ("--set", word)),
@@ -37,4 +39,8 @@ def test_unlabelled_images_help_where_few_have_labels(tmp_path: Path) -> None:
     assert metrics["samples"]["source"]["labelled"] == 40 and "labelled" not in metrics["samples"]["target"]
     value = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
     assert value["source_only"] < value["pseudo"] < value["ceiling"]
-    assert "With labels" in (tmp_path / "run" / "report.html").read_text()
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "With labels" in report and "Class of generated images" in report
+    gan, history = metrics["models"]["gan"], (tmp_path / "run" / "history.csv").read_text()
+    assert gan["method"] == "class of generated images" and value["gan"] > 0.5
+    assert gan["training"]["epochs"] == 10 and "classifier_generated_accuracy" in history

@@ -73,6 +73,7 @@ CONVERTERS = {
 WITHOUT_TABLES = {
     "hepda.plotting.scores.overview:overview_figure": "its panels are figures of their own",
     "hepda.plotting.images:grid_figure": "it shows images",
+    "hepda.plotting.images:columns_figure": "it shows images",
     "hepda.plotting.images:embedding_figure": "it shows single events",
     "hepda.plotting.speech:spectrogram_figure": "it shows a recording",
     "hepda.plotting.speech:alignment_figure": "it shows a recording",
