@@ -119,8 +119,6 @@ def test_an_analysis_file_without_such_a_model_is_an_error(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="is of kind images"):
         edits.models_of(ROOT.parents[1] / "configs" / "digits.yaml")
     path = tmp_path / "mixture.yaml"
-    path.write_text(
-        f"include: {ROOT / 'digits.yaml'}\nmodels: {{diffusion: null, m: {{kind: mixture}}}}\n"
-    )
+    path.write_text(f"include: {ROOT / 'digits.yaml'}\nmodels: {{diffusion: null, m: {{kind: mixture}}}}\n")
     with pytest.raises(ConfigError, match="has no model of `kind: diffusion`"):
         edits.models_of(path)
