@@ -20,6 +20,7 @@ from hepda.adversarial.training.optimizers import optimizer_for
 from hepda.adversarial.training.problem import Player, train
 from hepda.generators.model import Examples, Fitting, GenerativeModel
 from hepda.generators.networks import Discriminator, Upward, codes_for_statistics, retake_statistics, with_classes
+from hepda.generators.semantics.styles import StyleNetwork
 
 if TYPE_CHECKING:
     from hepda.config.generators.models import GanConfig
@@ -35,7 +36,8 @@ class ImageGenerator(GenerativeModel):
 
     Args:
         description: `latent`, the random numbers of an image; `width`; `channels` and `size` of the images; `classes`,
-            0 if it is not told them.
+            0 if it is not told them; `mapping`, the layers that make a style of the random numbers, 0 or absent for a
+            generator without styles.
         shares: as of `GenerativeModel`.
 
     """
@@ -44,8 +46,10 @@ class ImageGenerator(GenerativeModel):
 
     def __init__(self, description: Mapping[str, Any], shares: Tensor | None) -> None:
         super().__init__(description, shares)
-        codes = description["latent"] + description["classes"]
-        self.body = Upward(codes, description["width"], description["channels"], description["size"])
+        latent, classes = description["latent"], description["classes"]
+        shape = description["width"], description["channels"], description["size"]
+        mapping = description.get("mapping", 0)
+        self.body = StyleNetwork(latent, classes, mapping, *shape) if mapping else Upward(latent + classes, *shape)
 
     @classmethod
     def describe(cls, section: GanConfig, shape: Sequence[int], classes: int) -> dict[str, Any]:
@@ -54,6 +58,7 @@ class ImageGenerator(GenerativeModel):
         return {
             "latent": section.latent, "width": section.width, "channels": channels, "size": size,
             "classes": classes if section.conditional else 0,
+            **({"mapping": section.mapping} if section.mapping else {}),
         }  # fmt: skip
 
     @classmethod

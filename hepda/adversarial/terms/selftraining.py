@@ -151,13 +151,29 @@ def complementary_contrast(
     positive = ((both & same) | views) & ~itself
     complementary = excluded[:, label] & ~sure[:, None] & sure[None]
     negative = (both & ~same) | complementary | complementary.T
+    row_loss = contrast(features, positive, negative, temperature)
+    doubled = weight.repeat(2)
+    return torch.dot(doubled, row_loss) / doubled.abs().sum().clamp_min(_TINY)
+
+
+def contrast(features: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Return `-mean_{p in P_i} log( exp(z_i z_p / t) / sum_{a in P_i u N_i} exp(z_i z_a / t) )` of each row [n].
+
+    This is the supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362, eq. 2) for any pairs; 0 for a row
+    without a positive one.
+
+    Args:
+        features: rows [n, d]; their lengths do not count.
+        positive: which rows b are like a row a, True or False [n, n]; not the row itself.
+        negative: which rows are unlike it [n, n].
+        temperature: t.
+
+    """
     unit = functional.normalize(features, dim=1)
     near = unit @ unit.T / temperature
     near = near.masked_fill(~(positive | negative), -torch.inf)
     log_share = torch.where(positive, near - near.logsumexp(dim=1, keepdim=True), torch.zeros_like(near))
-    row_loss = -log_share.sum(dim=1) / positive.sum(dim=1).clamp_min(1)
-    doubled = weight.repeat(2)
-    return torch.dot(doubled, row_loss) / doubled.abs().sum().clamp_min(_TINY)
+    return -log_share.sum(dim=1) / positive.sum(dim=1).clamp_min(1)
 
 
 def dropped(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -75,6 +75,9 @@ class GanConfig(Section):
     """Random numbers that an image is made of."""
     width: Annotated[int, Field(ge=1, le=1024)] = 32
     """Channels at half the size of the images; at a quarter of the size there are twice as many."""
+    mapping: Annotated[int, Field(ge=0, le=16)] = 0
+    """Layers of a network that makes a style of the random numbers, which scales and shifts every layer of the
+    generator (arXiv:1812.04948); 0: the random numbers are its input."""
     loss: Literal["least_squares", "non_saturating", "wasserstein"] = "least_squares"
     """Least squares (arXiv:1611.04076), cross entropy with the generator's -log D (arXiv:1406.2661), or the difference
     of means (arXiv:1701.07875)."""

@@ -1,4 +1,4 @@
-"""Guidance by its formulas, and what users found of the first version of semantic guidance."""
+"""Guidance by its formulas; the first version of semantic guidance is in tests/analyses/test_edits.py."""
 
 from __future__ import annotations
 
@@ -86,30 +86,6 @@ def test_more_and_less_of_a_concept_leave_nothing() -> None:
     guidance = SemanticGuidance(shifted(0.0), shifted(0.5), concepts, warm_up=0)
     for _ in range(3):
         torch.testing.assert_close(guidance(X, TIME), X + 0.5)
-
-
-def stable_artist(empty: Tensor, prompt: Tensor, concept: Tensor, scale: float, threshold: float) -> Tensor:
-    """The first version (Brack et al. 2022, arXiv:2212.06013, as released): its change of the guidance."""
-    factor = (scale / (prompt - concept).abs()).clamp(max=1.0)
-    factor = torch.where(prompt - concept <= threshold, torch.zeros_like(factor), factor)
-    return factor * (concept - empty)
-
-
-def test_the_first_version_does_not_depend_on_its_scale_as_its_users_found() -> None:
-    """Predictions of noise with two labels differ by less than 1: the clamp is at 1 and the threshold below all.
-
-    Scales over eight orders of magnitude, and thresholds that differ by 0.85, give one and the same picture; in its
-    successor the change is proportional to the scale, and the threshold is a quantile, which always selects.
-    """
-    empty, prompt, concept = X, X + CHANGE, X + CHANGE.flip(0)
-    assert float((prompt - concept).abs().max()) < 0.05
-    first = stable_artist(empty, prompt, concept, 0.05, -0.9)
-    for scale, threshold in ((500.0, -0.9), (1e6, -0.9), (500.0, -0.05)):
-        assert torch.equal(stable_artist(empty, prompt, concept, scale, threshold), first)
-    assert bool((first != 0).all())
-    weak, strong = (Concept(lambda x, t: concept, scale).effect(empty, X, TIME) for scale in (0.05, 5.0))
-    torch.testing.assert_close(100.0 * weak, strong)
-    assert float((strong != 0).float().mean()) < 0.1
 
 
 def test_what_does_not_fit_is_said() -> None:
