@@ -39,15 +39,6 @@ class PairConfig(Section):
     """The same signal as the target has it."""
 
 
-class LearnConfig(PairConfig):
-    """The simulation, the target that the refinement is learned from, and how well their yields are known."""
-
-    rate_error: Annotated[float, Field(ge=0.0)] | None = None
-    """The relative uncertainty of the yield of the source over that of the target, before what is learned: of a cross
-    section or a luminosity, 0 if both are simulation of the same process. Responses then learn from the number of
-    selected events too, within it; null: the rate is free, and they learn from shapes alone."""
-
-
 class RefinementEvaluationConfig(Section):
     """What is measured on events that nothing was learned from."""
 
@@ -73,7 +64,7 @@ class RefinementConfig(BaseConfig):
     weights, selection and features are used, and by its expressions every feature is formed anew."""
     objects: ObjectsConfig = ObjectsConfig()
     """The objects that are refined."""
-    learn: LearnConfig
+    learn: PairConfig
     """The simulation, and the target that the refinement is learned from."""
     judge: dict[Name, PairConfig] = Field(default_factory=dict)
     """Further pairs that the same refinement is applied to and judged on, such as those of a held-out generator."""

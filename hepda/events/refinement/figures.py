@@ -64,9 +64,13 @@ class RefinementData:
         status, note = how.heading("Simulation")
         return Label(status, None, how.energy, note)  # every curve has unit area: no luminosity is in it
 
-    def compared(self, curves: Mapping[str, Histogram], x: str, reference: str) -> Callable[[], Plot]:
-        """Return what draws curves of unit area with their ratio to one of them."""
-        texts, name, label = AxisTexts(x=x), self.config.name, self.label
+    def compared(
+        self, curves: Mapping[str, Histogram], x: str, reference: str, *, of: str = "events", unit: str = ""
+    ) -> Callable[[], Plot]:
+        """Return what draws curves of unit area with their ratio to one of them; `of`: what is counted."""
+        edges, in_unit = curves[reference].edges, f" {unit}" if unit else ""
+        y = f"Fraction of {of} / {edges[1] - edges[0]:.3g}{in_unit}"
+        texts, name, label = AxisTexts(x=f"{x} [{unit}]" if unit else x, y=y), self.config.name, self.label
         return lambda: Plot.of(shape_figure, curves, reference=reference, model=name, texts=texts, label=label)
 
 
@@ -87,11 +91,11 @@ def features(data: RefinementData) -> Iterator[Drawing]:
         weights = (before.weight, after.weight, target.weight)
         curves = {n: histogram(v, w, edges) for n, v, w in zip(_names(data), values, weights, strict=True)}
         label = (section.label if section else None) or guess_label(feature)
-        unit = f" [{section.unit}]" if section and section.unit else ""
+        unit = (section.unit if section else None) or ""
         yield Drawing(
             "inputs", f"feature-{feature}", f"{feature}: before, after and in the target",
             f"{pair.source} and {pair.target}, each of unit area; below: over the target.",
-            data.compared(curves, f"{label}{unit}", "target"), first=number < _FIRST,
+            data.compared(curves, label, "target", unit=unit), first=number < _FIRST,
         )  # fmt: skip
 
 
@@ -116,22 +120,30 @@ def jets(data: RefinementData) -> Iterator[Drawing]:
     ]
     branches = config.objects.jets
     caption = f"Jets above {threshold:g} GeV in selected events of {pair.source} and {pair.target}"
-    quantities: dict[str, tuple[str, list[NDArray[Any]], tuple[float, float] | None, int]] = {
-        branches.pt: ("Jet $p_T$ [GeV]", [jet.pt for jet in seen], None, 40),
-        branches.mass: ("Jet mass / $p_T$", [jet.mass / jet.pt for jet in seen], None, 40),
+    pt, ratio = ([values(jet) for jet in seen] for values in (lambda jet: jet.pt, lambda jet: jet.mass / jet.pt))
+    quantities = {
+        branches.pt: ("Jet $p_T$", "GeV", pt, _round_edges(pt[2], threshold)),
+        branches.mass: ("Jet mass / $p_T$", "", ratio, _round_edges(ratio[2], 0.0)),
     }
     if branches.tag is not None:
-        bins = branches.tag_bins
-        quantities[branches.tag] = ("Tag bin of the jet", [jet.tag for jet in seen], (-0.5, bins - 0.5), bins)
-    for name, (label, values, limits, number) in quantities.items():
-        edges = _edges(values[2], limits, number)
+        bins = np.arange(branches.tag_bins + 1) - 0.5
+        quantities[branches.tag] = ("Tag bin of the jet", "", [jet.tag for jet in seen], bins)
+    for name, (label, unit, values, edges) in quantities.items():
         curves = {n: histogram(v, jet.weight, edges) for n, v, jet in zip(_names(data), values, seen, strict=True)}
         yield Drawing(
             "inputs", f"jets-{name}", f"{label}: before, after and in the target",
-            f"{caption}, each of unit area; below: over the target.", data.compared(curves, label, "target"),
-            first=True,
+            f"{caption}, each of unit area; below: over the target.",
+            data.compared(curves, label, "target", of="jets", unit=unit), first=True,
         )  # fmt: skip
     yield _response(data, pair.source)
+
+
+def _round_edges(values: NDArray[Any], low: float) -> NDArray[np.float64]:
+    """Return edges from `low` to where hardly any values are, some 40 bins of a round width."""
+    least = (float(np.quantile(values, 0.999)) - low) / 40
+    decade = 10.0 ** np.floor(np.log10(least))
+    width = next(step * decade for step in (1.0, 2.0, 5.0, 10.0) if step * decade >= least)
+    return low + width * np.arange(np.ceil(40 * least / width) + 1)
 
 
 def _response(data: RefinementData, sample: str) -> Drawing:
@@ -150,7 +162,7 @@ def _response(data: RefinementData, sample: str) -> Drawing:
         "inputs", "jets-response", "Response of jets",
         f"What {data.config.title(data.shown)} does to the pt of jets of {sample} that were seen before, by what "
         "the simulation knows of them, each of unit area; below: over all jets.",
-        data.compared(curves, "$p_T$ after / before", "all jets"), first=True,
+        data.compared(curves, "$p_T$ after / before", "all jets", of="jets"), first=True,
     )  # fmt: skip
 
 

@@ -103,9 +103,7 @@ class RefinementJob(TrainingJob):
     def _response(
         self, section: ResidualConfig, source: Side, target: Side, path: Path, progress: Callable[[int, int], None]
     ) -> TrainingOutput:
-        training = ResponseTraining(
-            section, source, target, visibility_of(self.config.objects), self.seed, self.config.learn.rate_error
-        )
+        training = ResponseTraining(section, source, target, visibility_of(self.config.objects), self.seed)
         settings = section.training
         history = train(
             training.game(),

@@ -11,13 +11,6 @@ is that of Hotelling (1931), and the squared maximum mean discrepancy with the k
 2012): the statistics in their own units, each counting once however much they overlap. Its costs grow as the number of
 events, and the target is read once.
 
-How many events are selected adds one number, if the yield Y of the sample over the target's Y_t is known to a relative
-uncertainty s before any refinement,
-
-    ((Y/Y_t - 1) / sqrt(1 + s^2 n))^2,    n effective events of the target,
-
-which has for s = 0 the expectation of every other one, 1/n, where there is no difference but that of n events.
-
 Jets at the threshold and events at the edge of the selection enter both samples with the same ramps (`Visibility`):
 what a response moves across an edge is seen, and both samples are complete where they are looked at.
 """
@@ -160,7 +153,7 @@ def _knots(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Center:
-    """Means of the statistics of events [k], and the sum of the weights of those that are selected."""
+    """Means of the statistics of events [d], and the sum of the weights of those that are selected."""
 
     mean: Tensor
     total: Tensor
@@ -173,20 +166,14 @@ class Distance:
         target: the events of the target.
         weight: their signed weights [n].
         visibility: which jets and events are looked at.
-        rate_error: relative uncertainty of the yield; None: it is not looked at.
 
     """
 
-    def __init__(
-        self, target: JetTensors, weight: Tensor, visibility: Visibility, rate_error: float | None = None
-    ) -> None:
+    def __init__(self, target: JetTensors, weight: Tensor, visibility: Visibility) -> None:
         self.statistics = Statistics(target, visibility)
         blocks = [self.statistics(target.rows(slice(i, i + _ROWS))) for i in range(0, len(target), _ROWS)]
         numbers, selected = (torch.cat(part).double() for part in zip(*blocks, strict=True))
         share = weight.double() * selected
-        self.total = float(share.sum())
-        n_eff = self.total**2 / float(share.square().sum())
-        self.rate = 0.0 if rate_error is None else (1.0 + rate_error**2 * n_eff) ** -0.5
         share = share / share.sum()
         self.mean = share @ numbers
         centred = numbers - self.mean
@@ -197,18 +184,11 @@ class Distance:
         self.mean = self.mean.float()
 
     def residual(self, jets: JetTensors, weight: Tensor) -> tuple[Tensor, Center]:
-        """Return C^-1/2 (m - mu), and the number of the yield [d = k + 1], and what `share` needs of their means.
-
-        Args:
-            jets: objects of events.
-            weight: their signed weights [n], whose sum over the selected ones is their yield.
-
-        """
+        """Return C^-1/2 (m - mu) [d] of events with signed weights [n], and what `share` needs of their means."""
         numbers, selected = self.statistics(jets)
         total = (weight * selected).sum()
         mean = ((weight * selected) @ numbers) / total
-        of_yield = self.rate * (total / self.total - 1.0)
-        return torch.cat([self.whiten @ (mean - self.mean), of_yield[None]]), Center(mean.detach(), total.detach())
+        return self.whiten @ (mean - self.mean), Center(mean.detach(), total.detach())
 
     def share(self, jets: JetTensors, direction: Tensor, center: Center) -> Tensor:
         """Return what each event adds to the residual along `direction` [d], per unit of its weight [n].
@@ -216,5 +196,5 @@ class Distance:
         To first order: the mean of weighted events, with its denominator, that have the means `center`.
         """
         numbers, selected = self.statistics(jets)
-        along: Tensor = (numbers - center.mean) @ (self.whiten.T @ direction[:-1])
-        return selected * (along / center.total + direction[-1] * self.rate / self.total)
+        along: Tensor = (numbers - center.mean) @ (self.whiten.T @ direction)
+        return selected * along / center.total

@@ -31,7 +31,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RefinedBatch:
-    """Events before and after the response, weights with their signs [n], and their means."""
+    """Events before and after the response, the signs of their weights [n], and their means."""
 
     before: JetTensors
     after: JetTensors
@@ -63,22 +63,13 @@ class ResponseTraining:
         target: the target.
         visibility: which jets and events are looked at.
         seed: of all random numbers.
-        rate_error: relative uncertainty of the yield, as of `Distance`.
 
     """
 
-    def __init__(
-        self,
-        section: ResidualConfig,
-        source: Side,
-        target: Side,
-        visibility: Visibility,
-        seed: int,
-        rate_error: float | None = None,
-    ) -> None:
+    def __init__(self, section: ResidualConfig, source: Side, target: Side, visibility: Visibility, seed: int) -> None:
         self.settings: RefinementTrainingConfig = section.training
         self.source, self.seed = source, seed
-        self.distance = Distance(target.jets, target.weight, visibility, rate_error)
+        self.distance = Distance(target.jets, target.weight, visibility)
         there = source.jets.present > 0.0
         known = sorted(set(source.jets.known[there].tolist()))
         with seeded(seed):
@@ -88,7 +79,6 @@ class ResponseTraining:
             )  # fmt: skip
         # a response can only be learned of what the simulation has: events are drawn by the size of their weights
         self._chance = source.weight.abs()
-        self._unit = float(self._chance.sum(dtype=torch.float64)) / self.settings.batch_size
         random = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             start = torch.stack([self._batch(random)[1] for _ in range(_AT_START)]).mean(0)
@@ -97,8 +87,7 @@ class ResponseTraining:
     def _batch(self, random: torch.Generator) -> tuple[RefinedBatch, Tensor]:
         """Return a batch of events before and after the response, and their whitened difference [d] from the target."""
         rows = torch.multinomial(self._chance, self.settings.batch_size, replacement=True, generator=random)
-        # so that the weights of a batch add up to the yield on average
-        jets, weight = self.source.jets.rows(rows), self.source.weight[rows].sign() * self._unit
+        jets, weight = self.source.jets.rows(rows), self.source.weight[rows].sign()
         refined = self.response(jets, JetNoise.drawn(jets.pt.shape, random))
         residual, center = self.distance.residual(refined, weight)
         return RefinedBatch(jets, refined, weight, center), residual

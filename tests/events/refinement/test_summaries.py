@@ -74,21 +74,9 @@ def test_jets_at_the_threshold_and_events_at_the_edge_count_partly() -> None:
     torch.testing.assert_close(tags.of_events(untagged, seen), torch.tensor([0.25]))
 
 
-def test_a_known_rate_counts_as_one_number_of_events() -> None:
-    target, weight = jets(3000, seed=1), torch.where(torch.arange(3000) % 10 == 0, -1.0, 1.0)
-    selected = Distance(target, weight, SEEN).statistics(target)[1]
-    total, n_eff = float(weight @ selected), float((weight @ selected) ** 2 / (selected.square()).sum())
-    for error, expected in ((None, 0.0), (0.0, 0.1), (0.05, 0.1 / (1.0 + 0.05**2 * n_eff) ** 0.5)):
-        distance = Distance(target, weight, SEEN, error)
-        residual, center = distance.residual(target, 1.1 * weight)
-        assert float(residual[-1]) == pytest.approx(expected, abs=1e-5)
-        assert float(residual[:-1].abs().max()) < 1e-3 and float(center.total) == pytest.approx(1.1 * total, rel=1e-5)
-
-
-@pytest.mark.parametrize("rate_error", [None, 0.1])
-def test_shares_of_events_are_the_derivative_of_the_residual(rate_error: float | None) -> None:
+def test_shares_of_events_are_the_derivative_of_the_residual() -> None:
     target, source = jets(3000, seed=1), jets(200, seed=2)
-    distance = Distance(target, torch.ones(3000), SEEN, rate_error)
+    distance = Distance(target, torch.ones(3000), SEEN)
     weight = torch.ones(200, requires_grad=True)
     residual, center = distance.residual(source, weight)
     direction = torch.randn(len(residual), generator=torch.Generator().manual_seed(3))
