@@ -355,15 +355,15 @@ def apply(
     of the files; a run of refinement the ROOT files with refined objects.
     """
     kind_of_run = _kind_of_run(run)
-    of_scores = kind != "ttree" or sample is not None or processes is not None or runtime != "torch"
+    of_scores = kind != "ttree" or processes is not None or runtime != "torch"
     if kind_of_run == "refinement":
         if of_scores or reference is not None:
             raise ConfigError(
-                "--format, --sample, --processes, --runtime, --reference: have no effect on a refinement; take --model."
+                "--format, --processes, --runtime, --reference: have no effect on a refinement; take --model, --sample."
             )
-        _refine(run, files, output, model)
+        _refine(run, files, output, model, sample)
     elif kind_of_run in ("enhancement", "conversion"):
-        if of_scores:
+        if of_scores or sample is not None:
             raise ConfigError("--format, --sample, --processes and --runtime are for events; sound takes --model.")
         _change_sound(run, files, output, model, reference)
     elif model is not None or reference is not None:
@@ -394,11 +394,11 @@ def _score(run: Path, files: list[str], output: Path, **options: Any) -> None:
     typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
 
 
-def _refine(run: Path, files: list[str], output: Path, model: str | None) -> None:
+def _refine(run: Path, files: list[str], output: Path, model: str | None, sample: str | None) -> None:
     from hepda.events.refinement.applying import apply_to_events
 
     with _bars() as bars:
-        done = apply_to_events(run, files, output, bars, model=model)
+        done = apply_to_events(run, files, output, bars, model=model, sample=sample)
     for file in done:
         if file.left_out:
             typer.echo(f"{file.output}: without {', '.join(file.left_out)}")

@@ -6,6 +6,8 @@ other events stay with the first detector: the two samples share no event, as si
 
     hepda generate --config analyses/tth/second_detector.py --output analyses/tth/second
     hepda generate --config analyses/tth/second_detector.py --output DIR --set detector.jet_scale=1.02     another one
+    hepda generate --config analyses/tth/second_detector.py --output DIR --set parity=1      odd events: what a perfect
+                                                                                             refiner makes of them
 
 What the second detector does to the objects of an event that the first one recorded:
 
@@ -51,7 +53,7 @@ def _spec(path: Path) -> SampleSpec:
     with uproot.open(path) as file:
         events = file["events"].num_entries
         cross_section = float(file["metadata"]["cross_section"].array(library="np")[0])
-    return SampleSpec(events, ROWS, cross_section, {"file": str(path), "detector": SECOND})
+    return SampleSpec(events, ROWS, cross_section, {"file": str(path), "detector": SECOND, "parity": 0})
 
 
 SAMPLES = {
@@ -128,14 +130,14 @@ def respond(events: ak.Array, detector: Detector, rng: np.random.Generator) -> d
 
 
 def generate_chunk(spec: SampleSpec, seed: int) -> Chunk:
-    """Every second event of the rows of this seed, whose last three digits number the chunk."""
+    """Every second event of the rows of this seed, whose last three digits number the chunk (parity 0: even ones)."""
     start = seed % 1000 * spec.chunk
     with uproot.open(spec.physics["file"]) as file:
         events = file["events"].arrays(entry_start=start, entry_stop=min(start + spec.chunk, spec.events))
         total, rows = float(file["metadata"]["sum_of_weights"].array(library="np")[0]), file["events"].num_entries
         generated = float(file["metadata"]["generated"].array(library="np")[0])
     share = 0.5 * len(events) / rows
-    second = events[events.event % 2 == 0]
+    second = events[events.event % 2 == spec.physics["parity"]]
     columns = respond(second, spec.physics["detector"], np.random.default_rng(seed))
     return Chunk(columns, round(share * generated), share * total)
 

@@ -14,8 +14,9 @@ early stopping and calibration. There are two methods:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from hepda.baselines import bdt
 from hepda.baselines.inputs import TrainingEvents
-from hepda.errors import ConfigError, DataError, MissingExtraError, nearest
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, nearest
 
 Array = NDArray[np.float64]
+_STEM, _METADATA = "ratio", ".metadata.json"  # of the files of a saved ratio, and of the keys in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +41,6 @@ class WeightedEvents:
     def of(self, mask: NDArray[np.bool_]) -> WeightedEvents:
         """Return the events that a mask selects."""
         return WeightedEvents(np.ascontiguousarray(self.features[mask]), self.weight[mask], self.part[mask])
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Result of `density_ratio`.
-
-    Attributes:
-        factor: factors on the weights of the source [n]; the sum of weights is unchanged.
-        clipped: share of the events (by absolute weight) whose ratio was outside the limits.
-        limits: limits on the ratio divided by its mean.
-        n_eff: effective number of source events, before and after.
-        others: factors on the weights of each of the other samples, of the same ratio; their sums of weights change.
-
-    """
-
-    factor: Array
-    clipped: float
-    limits: tuple[float, float]
-    n_eff: tuple[float, float]
-    others: tuple[Array, ...] = ()
-
-    def as_manifest(self) -> dict[str, Any]:
-        """Return everything except the factors."""
-        return {
-            "clipped": self.clipped,
-            "limits": list(self.limits),
-            "smallest": float(self.factor.min()),
-            "largest": float(self.factor.max()),
-            "n_eff": {"before": self.n_eff[0], "after": self.n_eff[1]},
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +61,123 @@ Estimate = Callable[[bdt.Features], Array]
 """Log of the density ratio [n] of features [n, k], up to a constant."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibratedTrees:
+    """The log odds of trees, with the calibration `slope * log odds + intercept`."""
+
+    trees: bdt.Bdt
+    slope: float
+    intercept: float
+
+    def __call__(self, features: bdt.Features) -> Array:
+        """Return the log of the density ratio [n] of features [n, k], up to a constant."""
+        return self.slope * _log_odds(self.trees, features) + self.intercept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedRatio:
+    """A density ratio that gives any event a factor, by the model that was not trained on the part of the event.
+
+    Attributes:
+        estimates: the model for the events of each part.
+        largest: of the logs of the source, which is subtracted before they become ratios.
+        mean: of these ratios over the source, by which they are divided before they are limited.
+        clip: the limits are 1/clip and clip.
+        norm: the last factor, with which the sum of weights of the source is unchanged.
+
+    """
+
+    estimates: Mapping[int, Estimate]
+    largest: float
+    mean: float
+    clip: float
+    norm: float
+
+    def __call__(self, events: WeightedEvents) -> Array:
+        """Return the factors [n] on the weights of events; the sum of these weights may change.
+
+        Raises:
+            DataError: events are of a part that the ratio has no model for.
+
+        """
+        raw = np.exp(_logs(self.estimates, events) - self.largest) / self.mean
+        return np.asarray(np.clip(raw, 1.0 / self.clip, self.clip) * self.norm)
+
+    def save(self, folder: Path) -> None:
+        """Write the trees and numbers of every part into `folder`.
+
+        Raises:
+            ConfigError: the models are those of hep_ml, which have no format but pickle.
+
+        """
+        numbers = {"largest": self.largest, "mean": self.mean, "clip": self.clip, "norm": self.norm}
+        for part, estimate in self.estimates.items():
+            if not isinstance(estimate, CalibratedTrees):
+                raise ConfigError("factors of the method hep_ml cannot be saved; take `method: classifier`.")
+            about = {"part": part, "slope": estimate.slope, "intercept": estimate.intercept, **numbers}
+            estimate.trees.save(folder, f"{_STEM}{part}", {_STEM: about})
+
+    @classmethod
+    def load(cls, folder: Path) -> FittedRatio:
+        """Read a ratio that `save` wrote.
+
+        Raises:
+            SourceError: there is none, or a file is damaged.
+
+        """
+        stems = sorted(path.name.removesuffix(_METADATA) for path in folder.glob(f"{_STEM}*{_METADATA}"))
+        if not stems:
+            raise SourceError(f"{folder} has no density ratio: it is of an earlier hepda, or of the method hep_ml.")
+        estimates, numbers = {}, dict[str, float]()
+        for stem in stems:
+            trees, metadata = bdt.load(folder, stem)
+            try:
+                about = {name: float(value) for name, value in metadata[_STEM].items()}
+                estimates[int(about.pop("part"))] = CalibratedTrees(trees, about.pop("slope"), about.pop("intercept"))
+                numbers = {name: about[name] for name in ("largest", "mean", "clip", "norm")}
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise SourceError(f"{folder / stem}{_METADATA} is not of a density ratio: {error!r}") from error
+        return cls(estimates, **numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Result of `density_ratio`.
+
+    Attributes:
+        factor: factors on the weights of the source [n]; the sum of weights is unchanged.
+        clipped: share of the events (by absolute weight) whose ratio was outside the limits.
+        limits: limits on the ratio divided by its mean.
+        n_eff: effective number of source events, before and after.
+        fitted: the ratio for other events.
+
+    """
+
+    factor: Array
+    clipped: float
+    limits: tuple[float, float]
+    n_eff: tuple[float, float]
+    fitted: FittedRatio
+
+    def as_manifest(self) -> dict[str, Any]:
+        """Return everything except the factors."""
+        return {
+            "clipped": self.clipped,
+            "limits": list(self.limits),
+            "smallest": float(self.factor.min()),
+            "largest": float(self.factor.max()),
+            "n_eff": {"before": self.n_eff[0], "after": self.n_eff[1]},
+        }
+
+
 def density_ratio(
-    source: WeightedEvents,
-    target: WeightedEvents,
-    *,
-    method: str = "classifier",
-    clip: float = 10.0,
-    seed: int = 0,
-    others: Sequence[WeightedEvents] = (),
+    source: WeightedEvents, target: WeightedEvents, *, method: str = "classifier", clip: float = 10.0, seed: int = 0
 ) -> Ratio:
     """Return factors that give the source the target's distribution of features, with an unchanged sum of weights.
 
     Args:
         source: the events that get a factor.
         target: the events whose distribution the source shall have.
-        others: samples that get the factors of the same ratio, and that nothing is learned from.
         method: `classifier` or `hep_ml`.
         clip: ratios divided by their mean are limited to the range from 1/clip to clip.
         seed: seed of the trees.
@@ -119,21 +193,26 @@ def density_ratio(
     parts = np.unique(np.concatenate([source.part, target.part]))
     if len(parts) < 3:
         raise DataError(f"events in {len(parts)} parts; a ratio out of fold needs three: train, calibrate, apply")
-    weighted = (source, *others)
-    logs = [np.zeros(len(sample.weight)) for sample in weighted]
+    estimates = {}
     for number, part in enumerate(parts):
         held_out = parts[(number + 1) % len(parts)]
         sides = [[s.of((s.part != part) & (s.part != held_out)), s.of(s.part == held_out)] for s in (source, target)]
         (train_source, held_out_source), (train_target, held_out_target) = sides
-        rows = [sample.part == part for sample in weighted]
-        if any(applied.any() for applied in rows):
-            estimate = METHODS[method](
-                _pair(train_source, train_target), _pair(held_out_source, held_out_target), seed + number
-            )
-            for sample, applied, of in zip(weighted, rows, logs, strict=True):
-                if applied.any():
-                    of[applied] = estimate(np.ascontiguousarray(sample.features[applied]))
-    return _ratio(source.weight, logs[0], clip, logs[1:])
+        estimates[int(part)] = METHODS[method](
+            _pair(train_source, train_target), _pair(held_out_source, held_out_target), seed + number
+        )
+    return _ratio(source.weight, _logs(estimates, source), clip, estimates)
+
+
+def _logs(estimates: Mapping[int, Estimate], events: WeightedEvents) -> Array:
+    """Return the log of the ratio of each event [n], by the model of its part."""
+    logs = np.zeros(len(events.weight))
+    for part in np.unique(events.part):
+        if int(part) not in estimates:
+            raise DataError(f"the ratio has no model for events of part {part}; it has {sorted(estimates)}")
+        rows = events.part == part
+        logs[rows] = estimates[int(part)](np.ascontiguousarray(events.features[rows]))
+    return logs
 
 
 def _pair(source: WeightedEvents, target: WeightedEvents) -> TrainingEvents:
@@ -154,16 +233,16 @@ def _classifier(train: TrainingEvents, held_out: TrainingEvents, seed: int) -> E
     from sklearn.linear_model import LogisticRegression
 
     trees = bdt.fit(Trees(), train, held_out, seed=seed)
-
-    def log_odds(features: bdt.Features) -> Array:
-        probability = np.clip(trees.predict(features).astype(np.float64), 1e-7, 1.0 - 1e-7)
-        odds: Array = np.log(probability / (1.0 - probability))
-        return odds
-
-    curve = LogisticRegression(C=np.inf).fit(log_odds(held_out.features[:])[:, None], held_out.label, held_out.weight)
+    odds = _log_odds(trees, held_out.features[:])
+    curve = LogisticRegression(C=np.inf).fit(odds[:, None], held_out.label, held_out.weight)
     # A slope below 0 means that the trees are worse than chance; the ratio is then constant.
-    slope = max(0.0, float(curve.coef_[0, 0]))
-    return lambda features: slope * log_odds(features) + float(curve.intercept_[0])
+    return CalibratedTrees(trees, max(0.0, float(curve.coef_[0, 0])), float(curve.intercept_[0]))
+
+
+def _log_odds(trees: bdt.Bdt, features: bdt.Features) -> Array:
+    """Return the log odds [n] of the target by trees, of features [n, k]."""
+    probability = np.clip(trees.predict(features).astype(np.float64), 1e-7, 1.0 - 1e-7)
+    return np.asarray(np.log(probability / (1.0 - probability)))
 
 
 def _hep_ml(train: TrainingEvents, held_out: TrainingEvents, seed: int) -> Estimate:
@@ -193,10 +272,10 @@ METHODS: dict[str, Callable[[TrainingEvents, TrainingEvents, int], Estimate]] = 
 }
 
 
-def _ratio(weight: Array, logs: Array, clip: float, others: Sequence[Array] = ()) -> Ratio:
+def _ratio(weight: Array, logs: Array, clip: float, estimates: Mapping[int, Estimate]) -> Ratio:
     """Compute the ratios from their logarithms: divided by their mean, clipped, with an unchanged sum of weights."""
-    size = np.abs(weight)
-    raw = np.exp(logs - logs.max())
+    size, largest = np.abs(weight), float(logs.max())
+    raw = np.exp(logs - largest)
     mean = float(size @ raw) / float(size.sum())
     raw /= mean
     limits = 1.0 / clip, clip
@@ -207,10 +286,11 @@ def _ratio(weight: Array, logs: Array, clip: float, others: Sequence[Array] = ()
         raise DataError(
             f"the source's weights add up to {before:g}, to {after:g} with the ratio; they must be positive"
         )
-    factor *= before / after
+    norm = before / after
     clipped = float(size[outside].sum() / size.sum())
-    of_others = tuple(np.clip(np.exp(of - logs.max()) / mean, *limits) * (before / after) for of in others)
-    return Ratio(factor, clipped, limits, (_n_eff(weight), _n_eff(weight * factor)), of_others)
+    fitted = FittedRatio(estimates, largest, mean, clip, norm)
+    factor *= norm
+    return Ratio(factor, clipped, limits, (_n_eff(weight), _n_eff(weight * factor)), fitted)
 
 
 def _n_eff(weight: Array) -> float:

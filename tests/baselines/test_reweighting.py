@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hepda.baselines import reweighting
-from hepda.baselines.reweighting import WeightedEvents, density_ratio
-from hepda.errors import ConfigError, DataError, MissingExtraError
+from hepda.baselines.reweighting import FittedRatio, WeightedEvents, density_ratio
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError
 from hepda.runtime.pool import one_thread
 
 SHIFT = 0.6
@@ -80,17 +81,29 @@ def test_the_same_seed_gives_the_same_factors() -> None:
     assert np.array_equal(first, second)
 
 
-def test_other_samples_get_the_factors_of_the_same_ratio_and_teach_nothing() -> None:
+def test_other_samples_get_the_factors_of_the_same_ratio_and_a_saved_one_gives_the_same(tmp_path: Path) -> None:
     source, target = sides(2000)
     other = WeightedEvents(source.features[:500], np.full(500, 7.0), source.part[:500])
-    ratio = density_ratio(source, target, others=[other])
-    assert ratio.others[0].tolist() == pytest.approx(ratio.factor[:500].tolist(), rel=1e-12)
-    assert density_ratio(source, target).factor.tolist() == ratio.factor.tolist()
+    ratio = density_ratio(source, target, clip=1.5)
+    assert ratio.fitted(other).tolist() == pytest.approx(ratio.factor[:500].tolist(), rel=1e-12)
+    ratio.fitted.save(tmp_path / "ratio")
+    assert FittedRatio.load(tmp_path / "ratio")(source).tolist() == ratio.factor.tolist()
+    with pytest.raises(DataError, match="no model for events of part 7"):
+        ratio.fitted(replace(other, part=other.part + 7))
+    with pytest.raises(SourceError, match="has no density ratio"):
+        FittedRatio.load(tmp_path)
+    metadata = tmp_path / "ratio" / "ratio0.metadata.json"
+    metadata.write_text(metadata.read_text().replace('"slope"', '"slop"'))
+    with pytest.raises(SourceError, match=r"ratio0\.metadata\.json is not of a density ratio"):
+        FittedRatio.load(tmp_path / "ratio")
+    without_format = replace(ratio.fitted, estimates={0: lambda features: np.zeros(len(features))})
+    with pytest.raises(ConfigError, match="hep_ml cannot be saved"):
+        without_format.save(tmp_path)
 
 
 def test_clipping_by_hand() -> None:
     weight = np.array([1.0, 1.0, -1.0, 1.0])
-    ratio = reweighting._ratio(weight, np.log([4.0, 1.0, 2.0, 0.001]), clip=2.0)
+    ratio = reweighting._ratio(weight, np.log([4.0, 1.0, 2.0, 0.001]), 2.0, {})
     raw = np.array([4.0, 1.0, 2.0, 0.001]) / (7.001 / 4)
     clipped = np.array([2.0, raw[1], raw[2], 0.5])
     assert ratio.clipped == pytest.approx(0.5) and ratio.limits == (0.5, 2.0)

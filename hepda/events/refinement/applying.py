@@ -12,14 +12,20 @@ import numpy as np
 import uproot
 
 from hepda.config import RefinementConfig, load_any
+from hepda.config.refinement.methods import WeightsConfig
 from hepda.errors import ConfigError, SourceError, nearest, replacing
 from hepda.events.dataset.chunks import SPAN_ENTRIES, stretches
+from hepda.events.dataset.inputs import sample_tree
 from hepda.events.dataset.splits import event_key
 from hepda.events.expressions.columns import Column, counts
+from hepda.events.files.in_memory import ENTRY
 from hepda.events.files.locations import is_remote
-from hepda.events.files.opening import expand, integers, open_tree
+from hepda.events.files.opening import Tree, expand, integers
+from hepda.events.refinement.factors import FACTOR, WEIGHT, EventFactors
 from hepda.events.refinement.objects import object_branches
 from hepda.events.refinement.refiners import Refine, changes_objects, read_refiners, refined_columns
+from hepda.events.resolve import dataset_spec
+from hepda.events.training.friends import sample_for
 from hepda.runtime import exchange, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.progress import Progress
@@ -46,25 +52,86 @@ class RefinedFile:
     left_out: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refinement:
+    """A model of a run that is applied.
+
+    changing: the model that changes objects, and its refiners; none for `unchanged`. factors: those on the weights.
+    """
+
+    config: RefinementConfig
+    model: str
+    changing: str
+    refiners: list[Refine]
+    factors: EventFactors | None
+
+    @classmethod
+    def of_run(cls, config: RefinementConfig, run: Path, model: str) -> _Refinement:
+        """Read what a model has learned."""
+        section = config.models[model]
+        weighted = isinstance(section, WeightsConfig)
+        changing = section.of if isinstance(section, WeightsConfig) else model
+        refiners = read_refiners(config, run, changing) if changes_objects(config.models[changing]) else []
+        return cls(config, model, changing, refiners, EventFactors.of_run(config, run, model) if weighted else None)
+
+    def check(self, tree: Tree, sample: str) -> None:
+        """Raise an error if a file has not what is needed."""
+        tree.require((*object_branches(self.config.objects, known=True), *self.config.analysis.split.key))
+        if self.factors is not None:
+            self.factors.names(tree, sample)
+
+    def new_types(self) -> dict[str, tuple[np.dtype[Any], bool]]:
+        """Return the types of new branches."""
+        return {} if self.factors is None else dict.fromkeys((FACTOR, WEIGHT), (np.dtype(np.float64), False))
+
+    def columns(self, tree: Tree, sample: str, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
+        """Return the columns `names` of the entries [start, stop) after the model, and new ones."""
+        read = names if self.factors is None else [*names, *self.factors.names(tree, sample)]
+        columns = tree.read(sorted({*read} - {ENTRY}), start, stop)
+        entries = np.arange(start, stop)
+        keys = [integers(columns[k], f"{tree.path}: the branch {k!r}", entries) for k in self.config.analysis.split.key]
+        key = event_key(*keys)
+        if self.refiners:
+            columns = refined_columns(self.config, self.changing, self.refiners, columns, key, tree.path)
+        if self.factors is None:
+            return columns
+        # another name of a branch means the refined one, too
+        own = {name: tree.names[name] for name in columns}
+        columns |= {name: columns[field.name] for name, field in own.items()
+                    if not field.counted and field.name in columns}  # fmt: skip
+        return columns | self.factors.columns(tree, sample, columns, key)
+
+
 def apply_to_events(
-    run: Path, files: Sequence[str], output: Path, progress: Progress, *, model: str | None = None
+    run: Path,
+    files: Sequence[str],
+    output: Path,
+    progress: Progress,
+    *,
+    model: str | None = None,
+    sample: str | None = None,
 ) -> list[RefinedFile]:
     """Refine the objects of events by a model of a run; write each file anew into `output`, with all its branches.
 
     The events are those of the input in their order, with their weights; each is refined by what was learned from
     other folds, so that no event is changed by what it was learned from. Other trees and histograms are copied. The
-    outputs are samples of any analysis file.
+    outputs are samples of any analysis file. A model that reweights has the objects of the model that it is `of`, and
+    two more branches: `refinement_factor`, which is 1 for events that the analysis does not select, and
+    `refinement_weight`, the weight of the analysis file times this factor.
 
     Args:
         run: the run directory.
         files: paths, globs or folders of ROOT files.
         output: the folder of the results.
         progress: receives stages and steps.
-        model: the name of a model that changes objects; None: the last one of the analysis file.
+        model: the name of a model that changes objects or weights; None: the last one that changes objects.
+        sample: the sample whose aliases, variables and weight apply to the files; None: one that lists the file, and
+            the source of the training for other files.
 
     Raises:
         ConfigError: the run has no such model, a file is no ROOT file here, or an output exists or would replace it.
         SourceError: a file, its tree or a branch is missing or broken.
+        ExpressionError: features or weights cannot be formed of the branches.
         DataError: objects are not finite.
 
     """
@@ -73,32 +140,39 @@ def apply_to_events(
     config = load_any(run / "config.yaml")
     if not isinstance(config, RefinementConfig):
         raise ConfigError(f"{run}: is no run of a refinement.")
-    name = _model_of(config, model)
-    refiners = read_refiners(config, run, name)
+    refinement = _Refinement.of_run(config, run, _model_of(config, model))
     tasks = _tasks(expand(files, "FILES"), output)
     progress.stage("apply")
-    for path, _ in tasks:  # all are opened before the first is written
-        with open_tree(path, config.analysis.tree, {}, config.analysis.reading.retries) as tree:
-            tree.require((*object_branches(config.objects, known=True), *config.analysis.split.key))
+    spec = dataset_spec(config.analysis)
+    samples = [sample_for(spec, path, sample) or config.learn.source for path, _ in tasks]
+    for (path, _), name in zip(tasks, samples, strict=True):  # all are opened before the first is written
+        with sample_tree(spec, name, path) as tree:
+            refinement.check(tree, name)
     done = []
-    for number, (path, target) in enumerate(tasks, 1):
-        with replacing(target, ".root") as temporary:
-            done.append(_refine_file(config, name, refiners, path, target, temporary))
+    for number, ((path, target), name) in enumerate(zip(tasks, samples, strict=True), 1):
+        with replacing(target, ".root") as temporary, sample_tree(spec, name, path) as tree:
+            done.append(_refine_file(refinement, tree, name, target, temporary))
         progress.step("files", number, len(tasks))
-    about = {"run": str(run.resolve()), "model": name, "files": [asdict(file) for file in done]}
+    about = {"run": str(run.resolve()), "model": refinement.model, "files": [asdict(file) for file in done]}
     run_directory.write_json(output / SUMMARY, about)
     return done
 
 
 def _model_of(config: RefinementConfig, model: str | None) -> str:
-    """Return the name of a model that changes objects: the given one, or the last."""
+    """Return the name of a model that can be applied: the given one, or the last that changes objects."""
     changing = [name for name, section in config.models.items() if changes_objects(section)]
-    if not changing:
-        raise ConfigError("no model of this run changes objects; there is nothing to apply.")
-    if model is not None and model not in changing:
-        hint = nearest(model, changing) or f" There are: {', '.join(changing)}."
-        raise ConfigError(f"--model {model}: is no model of this run that changes objects.{hint}")
-    return changing[-1] if model is None else model
+    of_objects = [*changing, *(name for name, section in config.models.items() if section.kind == "unchanged")]
+    weighted = [n for n, section in config.models.items() if section.kind == "weights" and section.of in of_objects]
+    if model is None:
+        if not changing:
+            hint = f" Name one that reweights by --model: {', '.join(weighted)}." if weighted else ""
+            raise ConfigError(f"no model of this run changes objects; there is nothing to apply.{hint}")
+        return changing[-1]
+    there = [*changing, *weighted]
+    if model not in there:
+        hint = nearest(model, there) or f" There are: {', '.join(there)}."
+        raise ConfigError(f"--model {model}: is no model of this run that changes objects or weights.{hint}")
+    return model
 
 
 def _tasks(paths: Sequence[str], output: Path) -> list[tuple[str, Path]]:
@@ -117,30 +191,26 @@ def _tasks(paths: Sequence[str], output: Path) -> list[tuple[str, Path]]:
     return tasks
 
 
-def _refine_file(
-    config: RefinementConfig, model: str, refiners: list[Refine], path: str, target: Path, temporary: Path
-) -> RefinedFile:
+def _refine_file(refinement: _Refinement, tree: Tree, sample: str, target: Path, temporary: Path) -> RefinedFile:
     """Write one file; the original types of branches are kept."""
-    with open_tree(path, config.analysis.tree, {}, config.analysis.reading.retries) as tree, uproot.open(path) as file:
+    with uproot.open(tree.path) as file:
         if file.classname_of(tree.tree) != "TTree":
-            raise SourceError(f"{path}: {tree.tree!r} is no TTree; only these can be written anew.")
+            raise SourceError(f"{tree.path}: {tree.tree!r} is no TTree; only these can be written anew.")
         names = [name for name in tree.own_names if not tree.names[name].counted and name not in tree.refused]
         types = {name: _number_type(file[tree.tree][tree.names[name].name]) for name in names}
         collections = _collections(types, tree.names)
         counters = {f"n{prefix}" for prefix in collections.values()}  # written with the lists
         types = {name: kind for name, kind in types.items() if name not in counters}
         names = list(types)
+        types |= refinement.new_types()
         with uproot.recreate(temporary) as out:
             out.mktree(tree.tree, _tree_types(types, collections), title=file[tree.tree].title)
             for start, stop in stretches(tree.entries, tree.ends(names), SPAN_ENTRIES):
-                columns = tree.read(names, start, stop)
-                entries = np.arange(start, stop)
-                keys = [integers(columns[k], f"{path}: the branch {k!r}", entries) for k in config.analysis.split.key]
-                new = refined_columns(config, model, refiners, columns, event_key(*keys), path)
+                new = refinement.columns(tree, sample, names, start, stop)
                 out[tree.tree].extend(_branches(new, types, collections))
             copied, left_out = _copy_others(file, tree.tree, out)
         lost = sorted({*tree.refused} - {*names})
-        return RefinedFile(path, str(target), tree.entries, tuple(copied), (*lost, *left_out))
+        return RefinedFile(tree.path, str(target), tree.entries, tuple(copied), (*lost, *left_out))
 
 
 def _number_type(branch: Any) -> tuple[np.dtype[Any], bool]:

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hepda.baselines.reweighting import WeightedEvents, density_ratio
+from hepda.baselines.reweighting import FittedRatio, density_ratio
 from hepda.config.refinement.analysis import PairConfig, RefinementConfig
 from hepda.config.refinement.methods import WeightsConfig
 from hepda.errors import DataError
 from hepda.events.dataset.plan import make_plan
-from hepda.events.dataset.splits import PARTS, part_of
 from hepda.events.files.in_memory import ENTRY
+from hepda.events.refinement.factors import ratio_folder, ratio_inputs
 from hepda.events.refinement.jobs import LearningEvents
 from hepda.events.refinement.judging import PairEvents, Score, Weighted
-from hepda.events.refinement.objects import jet_tensors
-from hepda.events.refinement.refiners import joined, refined_table
+from hepda.events.refinement.objects import FlatJets, jet_tensors
+from hepda.events.refinement.refiners import joined, read_refiners, refined_jets, refined_table
 from hepda.events.refinement.response import JetTensors
 from hepda.events.refinement.samples import SampleEvents, read_sample
 from hepda.events.refinement.training import Side
@@ -112,12 +112,18 @@ class RefinedEvents:
         return self._tables_of[place]
 
     def factors(self, run: Path, model: str) -> Floats:
-        """Return the factor of a model on the weight of each row; NaN for an event that is not selected after it."""
+        """Return the factor of a model on the weight of each row; NaN for an event that is not selected after it.
+
+        A ratio that is learned for it is kept in the run, for `hepda apply`.
+        """
         tables = {name: self.table(run, model, name) for name in self.refined}
         section = self.config.models[model]
         of_selected = {name: np.ones(len(table)) for name, table in tables.items()}
         if isinstance(section, WeightsConfig):
-            of_selected = self._ratios(section, tables)
+            ratio = self._ratio(section, tables[self.config.learn.source])
+            if section.method == "classifier":  # hep_ml's models have no format
+                ratio.save(ratio_folder(run, model))
+            of_selected = {name: ratio(ratio_inputs(self.config, section, table)) for name, table in tables.items()}
         rows = []
         for name, table in tables.items():
             row = np.full(self.entries(name), np.nan)
@@ -125,18 +131,31 @@ class RefinedEvents:
             rows.append(row)
         return np.concatenate(rows)
 
-    def _ratios(self, section: WeightsConfig, tables: Mapping[str, FeatureTable]) -> dict[str, Floats]:
-        """Return factors for the selected events of all samples: the ratio is learned from the pair of the training."""
-        features = self.config.analysis.features
-        columns = [features.index(name) for name in section.features or features]
-        learn = self.config.learn
-        others = [name for name in tables if name != learn.source]
-        events = {name: _part(table, columns) for name, table in tables.items()}
-        ratio = density_ratio(
-            events[learn.source], _part(self.tables[learn.target], columns), method=section.method, clip=section.clip,
-            seed=self.config.seed, others=[events[name] for name in others],
-        )  # fmt: skip
-        return {learn.source: ratio.factor, **dict(zip(others, ratio.others, strict=True))}
+    def _ratio(self, section: WeightsConfig, source: FeatureTable) -> FittedRatio:
+        """Return the ratio of the target of the training over `source`, its simulation after a model."""
+        sides = [ratio_inputs(self.config, section, t) for t in (source, self.tables[self.config.learn.target])]
+        return density_ratio(*sides, method=section.method, clip=section.clip, seed=self.config.seed).fitted
+
+    def jets(self, run: Path, model: str | None, sample: str, *, selected: str | None) -> FlatJets:
+        """Return the jets of a sample after a model, in the events that are selected after the model `selected`.
+
+        Args:
+            run: the run directory.
+            model: a model that changes objects; None: as they are.
+            sample: the sample.
+            selected: the same, or another model; None: the events that are selected as they are.
+
+        """
+        table = self.tables[sample] if selected is None else self.table(run, selected, sample)
+        entry, start, parts = table.columns[ENTRY].astype(np.int64), 0, []
+        for file in self.samples[sample].files:
+            jets = jet_tensors(file.columns, self.config.objects, file.path)
+            if model is not None:
+                jets = refined_jets(self.config, model, read_refiners(self.config, run, model), jets, file.key)
+            of_file = (entry >= start) & (entry < start + len(file.key))
+            parts.append(FlatJets.of(jets.rows(torch.tensor(entry[of_file] - start)), table.weight[of_file]))
+            start += len(file.key)
+        return FlatJets.joined(parts)
 
     # ---- what is judged ----
 
@@ -168,12 +187,6 @@ class RefinedEvents:
         if pair.signal is not None and pair.signal_target is not None:
             signal, signal_target = refined(pair.signal), Weighted.of(self.tables[pair.signal_target])
         return PairEvents(refined(pair.source), Weighted.of(self.tables[pair.target]), signal, signal_target)
-
-
-def _part(table: FeatureTable, columns: list[int]) -> WeightedEvents:
-    return WeightedEvents(
-        np.ascontiguousarray(table.features[:, columns]), table.weight, part_of(table.key, PARTS).astype(np.int64)
-    )
 
 
 def _stacked(parts: list[JetTensors]) -> JetTensors:

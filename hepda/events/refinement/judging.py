@@ -19,9 +19,11 @@ from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.closure import sample_errors
 from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.profile import fit_strengths
+from hepda.evaluation.fits.studies.origins import ProcessContents, origins
 from hepda.evaluation.fits.templates import Templates
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.evaluation import FloatArray, Interval
+from hepda.results.fits import Origin
 
 Floats = NDArray[np.float64]
 _TREES = Trees(iterations=100, learning_rate=0.1, max_leaves=15, min_samples=80, patience=None)
@@ -120,12 +122,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A fit to the target: mu, its error for data of the luminosity, and that of the finite simulation; why: no fit."""
+    """A fit to the target: mu, its error for data of the luminosity, and that of the finite simulation; why: no fit.
+
+    origins: the parts of mu - 1 that come of the rate and of the shape of signal and background.
+    """
 
     mu: float | None
     error: float | None
     sample_error: float | None
     why: str | None = None
+    origins: tuple[Origin, ...] = ()
 
 
 def closure_of(
@@ -145,7 +151,8 @@ def closure_of(
 
     """
     (background, background2), (signal, signal2) = (score.histogram(side) for side in refined)
-    observed, variance = (sum(parts) for parts in zip(*(score.histogram(side) for side in target), strict=True))
+    of_target = {name: score.histogram(side) for name, side in zip(("background", "signal"), target, strict=True)}
+    observed, variance = (sum(parts) for parts in zip(*of_target.values(), strict=True))
     norms = {"background_rate": (1.0 + background_error, 1.0 / (1.0 + background_error))}
     templates = Templates.of_one(
         "score", score.edges,
@@ -160,7 +167,12 @@ def closure_of(
     both = np.asarray(variance + background2 + signal2, dtype=np.float64)[None]
     (sample_error,) = sample_errors(model, data, fits, both)
     error = 0.5 * float(fits.high[0] - fits.low[0])
-    return Closure(float(fits.mu[0]), error if error > 0.0 else float(fits.error[0]), sample_error)
+    expected = {"background": background, "signal": signal}
+    processes = {name: ProcessContents(expected[name], *contents) for name, contents in of_target.items()}
+    return Closure(
+        float(fits.mu[0]), error if error > 0.0 else float(fits.error[0]), sample_error,
+        origins=origins(templates, processes),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +201,11 @@ def judged(config: RefinementConfig, pair: PairEvents, score: Score | None) -> d
         score, (pair.background, pair.signal), (pair.target, pair.signal_target), config.evaluation.background_error
     )
     mu = {"value": closure.mu, "error": closure.sample_error, "why": closure.why}
-    return numbers | {"mu": mu, "fit_error": closure.error}
+    parts = [
+        {"process": origin.process, "part": origin.part, "bias": {"value": origin.value, "error": origin.error}}
+        for origin in closure.origins
+    ]
+    return numbers | {"mu": mu, "fit_error": closure.error, "origins": parts}
 
 
 def about_pair(config: RefinementConfig, section: PairConfig, source: Weighted, target: Weighted) -> dict[str, Any]:

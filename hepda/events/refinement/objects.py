@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,33 @@ from hepda.events.refinement.response import JetNoise, JetTensors
 Array = NDArray[Any]
 Columns = Mapping[str, Column]
 _NORMAL, _UNIFORM = np.uint64(0x9FB21C651E98DF25), np.uint64(0xD6E8FEB86659FD93)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlatJets:
+    """Jets of events, one after another: pt and mass, GeV, tag bin, what the simulation knows, weight; [n] each."""
+
+    pt: Array
+    mass: Array
+    tag: Array
+    known: Array
+    weight: Array
+
+    @classmethod
+    def of(cls, jets: JetTensors, weight: NDArray[np.float64]) -> FlatJets:
+        """Return the jets of events with the weights [n] of these."""
+        there = jets.present.numpy() > 0.0
+        pt, mass, tag, known = (v.numpy()[there] for v in (jets.pt, jets.mass, jets.tag.argmax(-1), jets.known))
+        return cls(pt, mass, tag, known, np.broadcast_to(weight[:, None], there.shape)[there])
+
+    @classmethod
+    def joined(cls, parts: Sequence[FlatJets]) -> FlatJets:
+        """Return the jets of several files."""
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def above(self, threshold: float) -> FlatJets:
+        """Return those with a pt above a threshold, GeV."""
+        return FlatJets(**{f.name: getattr(self, f.name)[self.pt > threshold] for f in fields(self)})
 
 
 def object_branches(objects: ObjectsConfig, *, known: bool) -> tuple[str, ...]:

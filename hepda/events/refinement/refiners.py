@@ -53,26 +53,19 @@ def read_refiners(config: RefinementConfig, run: Path, model: str) -> list[Refin
     return [kind.load(fold_file(run, model, fold)) for fold in range(config.analysis.split.folds)]
 
 
-def refined_columns(
-    config: RefinementConfig,
-    model: str,
-    refiners: list[Refine],
-    columns: Mapping[str, Column],
-    key: NDArray[np.uint64],
-    path: str,
-) -> dict[str, Column]:
-    """Return the columns of events with refined objects, and all that follows from them.
+def refined_jets(
+    config: RefinementConfig, model: str, refiners: list[Refine], jets: JetTensors, key: NDArray[np.uint64]
+) -> JetTensors:
+    """Return the objects of events after a model, each by the refiner of its fold.
 
     Args:
         config: the analysis.
         model: the model, which the seed of its random numbers follows from.
         refiners: of each fold.
-        columns: of the events.
+        jets: the objects of the events.
         key: of the events [n].
-        path: the file, for messages.
 
     """
-    jets = jet_tensors(columns, config.objects, path)
     fold = fold_of(key, len(refiners))
     parts = {part.name: getattr(jets, part.name).clone() for part in fields(JetTensors)}
     for number, refine in enumerate(refiners):
@@ -85,7 +78,30 @@ def refined_columns(
                 new = refine(jets.rows(rows), event_noise(key[block], jets.pt.shape[1], seed))
             for name in ("pt", "mass", "tag", "met"):
                 parts[name][rows] = getattr(new, name)
-    return with_changes(columns, config.objects, JetTensors(**parts))
+    return JetTensors(**parts)
+
+
+def refined_columns(
+    config: RefinementConfig,
+    model: str,
+    refiners: list[Refine],
+    columns: Mapping[str, Column],
+    key: NDArray[np.uint64],
+    path: str,
+) -> dict[str, Column]:
+    """Return the columns of events with refined objects, and all that follows from them.
+
+    Args:
+        config: the analysis.
+        model: the model.
+        refiners: of each fold.
+        columns: of the events.
+        key: of the events [n].
+        path: the file, for messages.
+
+    """
+    jets = jet_tensors(columns, config.objects, path)
+    return with_changes(columns, config.objects, refined_jets(config, model, refiners, jets, key))
 
 
 def refined_table(config: RefinementConfig, run: Path, model: str, sample: SampleEvents) -> FeatureTable:

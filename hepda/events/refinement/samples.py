@@ -101,6 +101,12 @@ class SampleEvents:
         return np.concatenate([part.fold for part in self.members])
 
 
+def in_memory(plan: SamplePlan) -> SamplePlan:
+    """Return the plan for events in memory, whose table has their entries in the column `ENTRY`."""
+    columns = {**plan.columns, ENTRY: parse(ENTRY, "entry")}
+    return replace(plan, columns=columns, branches=(*plan.branches, ENTRY))
+
+
 def read_sample(
     spec: DatasetSpec, plan: ReadingPlan, objects: ObjectsConfig, name: str, *, refined: bool
 ) -> SampleEvents:
@@ -130,14 +136,9 @@ def read_sample(
             more = [branch for branch in changed_branches(objects) if branch in present]
             names = sorted({*file.plan.branches, *spec.split.key, *needed, *more})
             columns = tree.read(names)
-        with_entry = replace(
-            file.plan,
-            columns={**file.plan.columns, ENTRY: parse(ENTRY, "entry")},
-            branches=(*file.plan.branches, ENTRY),
-        )
         entries = np.arange(file.entries)
         keys = [integers(columns[key], f"{file.path}: the branch {key!r}", entries) for key in spec.split.key]
-        files.append(FileEvents(spec, name, file.path, with_entry, factor, columns, event_key(*keys)))
+        files.append(FileEvents(spec, name, file.path, in_memory(file.plan), factor, columns, event_key(*keys)))
     own = len(plan.own_cuts.get(name, ()))
     return SampleEvents(name, tuple(files), tuple(file.members(own) for file in files))
 

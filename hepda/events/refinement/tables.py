@@ -23,14 +23,24 @@ def _auc(value: Measured) -> Cell:
     return Cell(f"{brief} ± {0.5 * (value.high - value.low):.4f}", float(value.value), brief=brief)
 
 
-def _mu(value: Measured | None, fit_error: float | None) -> list[Cell]:
-    """Return mu less 1 with the error of the finite simulation, and the error of the fit."""
+def _bias(bias: float | None, error: float | None) -> Cell:
+    """Return a part of mu - 1, or all of it, with its error."""
+    if bias is None:
+        return Cell("–", None)
+    brief = f"{bias:+.3f}".replace("-", "−")
+    return Cell(brief if error is None else f"{brief} ± {error:.3f}", bias, brief=brief)
+
+
+def _mu(value: Measured | None) -> Cell:
+    """Return mu less 1 with the error of the finite simulation."""
     if value is None or value.value is None:
-        return [Cell("–", None), Cell("–", None)]
-    bias = f"{value.value - 1.0:+.3f}".replace("-", "−")
-    text = bias if value.error is None else f"{bias} ± {value.error:.3f}"
-    error = Cell("–", None) if fit_error is None else Cell(f"{fit_error:.3f}", fit_error)
-    return [Cell(text, float(value.value) - 1.0, brief=bias), error]
+        return _bias(None, None)
+    return _bias(float(value.value) - 1.0, value.error)
+
+
+def _error(value: float | None) -> Cell:
+    """Return the error of a fit."""
+    return Cell("–", None) if value is None else Cell(f"{value:.3f}", value)
 
 
 def method_table(metrics: RefinementMetrics, pair: str) -> Table:
@@ -43,7 +53,7 @@ def method_table(metrics: RefinementMetrics, pair: str) -> Table:
             continue
         entry, title = model.pairs[pair], _title(metrics, name)
         cells = [_auc(entry.probe), _share(entry.n_eff), Cell(f"{entry.yield_ratio:.3f}", float(entry.yield_ratio))]
-        rows.append([Cell(title, title), *cells, *(_mu(entry.mu, entry.fit_error) if fitted else [])])
+        rows.append([Cell(title, title), *cells, *([_mu(entry.mu), _error(entry.fit_error)] if fitted else [])])
     null = [Cell("no difference", "no difference"), _auc(about.null), *[Cell("", None)] * (len(head) - 2)]
     caption = (
         f"{about.source} refined, against {about.target}: every event by what was learned from other events. Probe: "
@@ -59,13 +69,43 @@ def method_table(metrics: RefinementMetrics, pair: str) -> Table:
     return Table(_TITLES.get(pair, f"Judged: {pair}"), head, [*rows, null], caption)
 
 
+_PARTS = {
+    ("signal", "rate"): "Rate of the signal", ("signal", "shape"): "Shape of the signal",
+    ("background", "rate"): "Rate of the background", ("background", "shape"): "Shape of the background",
+}  # fmt: skip
+
+
+def origins_table(metrics: RefinementMetrics, pair: str) -> Table | None:
+    """Return for every method where mu - 1 comes from, for one pair; None if nothing was fitted."""
+    rows = []
+    for name, model in metrics.models.items():
+        entry = model.pairs.get(pair)
+        if entry is not None and entry.origins:
+            parts: dict[tuple[str, str], Cell] = {
+                (part.process, part.part): _bias(part.bias.value, part.bias.error) for part in entry.origins
+            }
+            title = _title(metrics, name)
+            rows.append([Cell(title, title), *(parts.get(key, Cell("–", None)) for key in _PARTS), _mu(entry.mu)])
+    if not rows:
+        return None
+    caption = (
+        "What each difference between the templates and the target adds to μ − 1, fitted alone: the rate of a process "
+        "in the selection, and its shape in the score; they add up nearly. ±: the finite target (of the sum: both "
+        "samples). A rate of the signal that is wrong is a wrong efficiency of the selection."
+    )
+    title = f"Where the bias of μ comes from: {'the pair of the training' if pair == 'learn' else pair}"
+    return Table(title, ["Method", *_PARTS.values(), "μ − 1"], rows, caption)
+
+
 def _share(value: float) -> Cell:
     return Cell(f"{100.0 * value:.1f} %", float(value))
 
 
 def tables(metrics: RefinementMetrics) -> dict[str, list[Table]]:
     """Return all tables by section of the report."""
-    return {"summary": [method_table(metrics, pair) for pair in metrics.pairs]}
+    methods = [method_table(metrics, pair) for pair in metrics.pairs]
+    parts = [origins_table(metrics, pair) for pair in metrics.pairs]
+    return {"summary": [*methods, *(table for table in parts if table is not None)]}
 
 
 def conclusions(metrics: RefinementMetrics) -> list[str]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record
+
+
+class BiasPart(Record):
+    """models.<model>.pairs.<pair>.origins[]: what a difference between templates and target adds to mu - 1."""
+
+    process: Literal["signal", "background"]
+    part: Literal["rate", "shape"]
+    bias: Measured
+    """Its part; the error is that of the finite target."""
 
 
 class JudgedPair(Record):
@@ -27,6 +36,8 @@ class JudgedPair(Record):
     is that of the finite simulation on both sides."""
     fit_error: Number | None = None
     """Error of this fit for data of the luminosity of the analysis."""
+    origins: Sequence[BiasPart] = ()
+    """Where mu - 1 comes from; the parts add up to it nearly."""
 
 
 class RefinementModelMetrics(ModelMetrics):

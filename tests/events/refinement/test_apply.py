@@ -10,9 +10,12 @@ import pytest
 import uproot
 
 from hepda.cli import main
-from hepda.config import load_any
+from hepda.config import AnalysisConfig, RefinementConfig, load_any, validate_any
+from hepda.events.dataset.load import load_table
 from hepda.events.files.in_memory import ENTRY
 from hepda.events.refinement.events import RefinedEvents
+from hepda.events.resolve import dataset_spec
+from hepda.runtime import run_directory
 from tests.events.refinement.toy import write, write_tree
 from tests.speech.test_run import Quiet
 
@@ -54,6 +57,7 @@ def test_events_keep_their_momentum(applied: tuple[Path, Path]) -> None:
 
 def test_the_output_is_what_the_run_judged(applied: tuple[Path, Path], run: Path) -> None:
     config = load_any(run / "config.yaml")
+    assert isinstance(config, RefinementConfig)
     data = config.model_dump(mode="python", by_alias=True)
     data["analysis"]["samples"]["bkg"]["files"] = (str(applied[1]),)
     moved = type(config).model_validate(data)
@@ -81,6 +85,54 @@ def test_an_event_is_refined_alike_whatever_file_it_is_in(
     np.testing.assert_allclose(ak.to_numpy(ak.flatten(part_pt)), ak.to_numpy(ak.flatten(pt)), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("model", "of"), [("both", "response"), ("weights", "as_is")])
+def test_an_analysis_file_reads_the_factors_of_a_model_that_reweights(
+    run: Path, tmp_path: Path, model: str, of: str
+) -> None:
+    source, output = run.parent / "bkg.root", tmp_path / "bkg.root"
+    assert main(["apply", str(run), str(source), "--output", str(tmp_path), "--model", model]) == 0
+    config = load_any(run / "config.yaml")
+    assert isinstance(config, RefinementConfig)
+    events = RefinedEvents.read(config, Quiet().step)
+    judged = events.table(run, of, "bkg")
+    saved = run_directory.read_scores(run, {"row": "iu", model: "f"})[model].to_numpy()[: events.entries("bkg")]
+    factor = saved[judged.columns[ENTRY].astype(int)]
+    assert np.ptp(factor) > 0.02
+
+    # any analysis file: the branch as a part of the weight, or the weight itself, and the branch as a feature
+    data = config.analysis.model_dump(mode="python", by_alias=True, exclude_unset=True)
+    data |= {"selection": "(n_jets >= 2) & (met > 10)", "features": ["n_jets", "ht", "refinement_factor"]}
+    data["samples"] = {
+        name: data["samples"]["bkg"] | {"files": str(output), "class": label, "domain": domain, "weight": weight}
+        for name, label, domain, weight in (
+            ("bkg", "background", "simulation", "w * refinement_factor"),
+            ("sig", "signal", "simulation", "refinement_weight"), ("bkg_2", "background", "refined", "w"),
+        )
+    }  # fmt: skip
+    other = validate_any(data | {"kind": "events", "evaluation": {"bias": {"between": ["simulation", "refined"]}}})
+    assert isinstance(other, AnalysisConfig)
+    table = load_table(dataset_spec(other)).table
+    met = events.config.analysis.features.index("met")
+    chosen = judged.features[:, met] > 10
+    for number in range(2):
+        rows = table.sample == number
+        order, expected = np.argsort(table.key[rows]), np.argsort(judged.key[chosen])
+        assert np.array_equal(table.key[rows][order], judged.key[chosen][expected])
+        np.testing.assert_allclose(table.features[rows][order, 2], factor[chosen][expected], rtol=1e-5)
+        weight = (judged.weight * factor)[chosen][expected]
+        np.testing.assert_allclose(table.weight[rows][order], weight, rtol=1e-5)
+    with uproot.open(output) as after, uproot.open(source) as before:
+        new, old = after["events"].arrays(), before["events"].arrays()
+        assert set(new.fields) == {*old.fields, "refinement_factor", "refinement_weight"}
+        assert ak.all(new.w == old.w)
+        unselected = np.setdiff1d(np.arange(len(new)), judged.columns[ENTRY].astype(int))
+        assert len(unselected) and ak.all(new.refinement_factor[unselected] == 1.0)
+        np.testing.assert_allclose(new.refinement_weight, new.w * new.refinement_factor)
+        if of == "as_is":
+            assert ak.all(new.jet_pt == old.jet_pt)
+    assert main(["apply", str(run), str(output), "--output", str(tmp_path / "twice"), "--model", model]) == 2
+
+
 def test_errors_say_what_to_do(
     run: Path, applied: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +140,8 @@ def test_errors_say_what_to_do(
     for arguments, message in [
         ([str(source), "--output", str(output.parent)], "is there already"),
         ([str(source), "--output", str(tmp_path), "--model", "respons"], "Did you mean 'response'"),
-        ([str(source), "--output", str(tmp_path), "--model", "both"], "is no model of this run that changes objects"),
+        ([str(source), "--output", str(tmp_path), "--model", "features"], "is no model of this run that changes"),
+        ([str(source), "--output", str(tmp_path), "--sample", "bgk"], "Did you mean 'bkg'"),
         ([str(source), "--output", str(tmp_path), "--format", "parquet"], "take --model"),
         ([str(tmp_path / "x.csv"), "--output", str(tmp_path)], "x.csv"),
     ]:

@@ -33,7 +33,9 @@ def test_a_run_leaves_what_every_run_leaves(run: Path) -> None:
     for text in ("The pair that was learned from", "AUC of the probe", "no difference", "as it is"):
         assert text in page
     assert_no_table_is_empty(run, kind_of(load_any(run / "config.yaml")))
-    assert {path.name for path in (run / "plots").glob("*.png")} >= {"feature-n_jets.png", "feature-ht.png"}
+    jets = {f"jets-{name}.png" for name in ("jet_pt", "jet_mass", "jet_tag", "response")}
+    assert {path.name for path in (run / "plots").glob("*.png")} >= {"feature-n_jets.png", "feature-ht.png", *jets}
+    assert "Where the bias of μ comes from" in page
 
 
 def test_the_response_is_nearer_to_the_target_than_the_simulation(metrics: RefinementMetrics) -> None:
@@ -45,6 +47,16 @@ def test_the_response_is_nearer_to_the_target_than_the_simulation(metrics: Refin
     assert pairs["response"].n_eff == pytest.approx(1.0) and pairs["weights"].n_eff < 0.95
     biases = {name: abs(float(pair.mu.value or 0.0) - 1.0) for name, pair in pairs.items() if pair.mu}
     assert biases["response"] < 0.4 * biases["as_is"]
+
+
+def test_the_parts_of_a_bias_add_up_to_it(metrics: RefinementMetrics) -> None:
+    for model in metrics.models.values():
+        pair = model.pairs["learn"]
+        parts = {(part.process, part.part): float(part.bias.value or 0.0) for part in pair.origins}
+        assert set(parts) == {(process, part) for process in ("signal", "background") for part in ("rate", "shape")}
+        assert pair.mu is not None and pair.mu.value is not None
+        if abs(pair.mu.value - 1.0) < 0.3:  # where the fit is nearly linear
+            assert sum(parts.values()) == pytest.approx(pair.mu.value - 1.0, abs=0.05)
 
 
 def test_a_morph_of_features_breaks_what_holds_between_them(metrics: RefinementMetrics) -> None:
