@@ -54,6 +54,7 @@ def _configs(incomplete: str) -> list[str]:
     return sorted({*(f"{path}/" if path.is_dir() else str(path) for path in paths), *(path.name for path in named)})
 
 
+_NAMES_HELP = ", separated by commas; repeatable."
 _CONFIG_HELP = "A YAML, by path, or by name if it is in configs/."
 Config = Annotated[str, typer.Option("--config", help=_CONFIG_HELP, autocompletion=_configs)]
 Set = Annotated[
@@ -296,7 +297,7 @@ def fit(
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Replicas of each pseudo-data set, for differences of models.")
     ] = 200,
-    models: Annotated[str | None, typer.Option("--models", help="Only these names, separated by commas.")] = None,
+    models: Annotated[list[str] | None, typer.Option("--models", help=f"Only these models{_NAMES_HELP}")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for the results [the run].")] = None,
     plots: Draw = Plots.FEW,
     plots_folder: PlotFolder = None,
@@ -454,9 +455,12 @@ def scan(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Trainings per point, with the same split of the events.")
     ] = 5,
-    models: Annotated[str | None, typer.Option("--models", help="Models to train [those that --vary names].")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--models", help=f"Models to train [those that --vary names]{_NAMES_HELP}")
+    ] = None,
     methods: Annotated[
-        str | None, typer.Option("--methods", help="Methods of the domain loss, such as dann,disco,mmd.")
+        list[str] | None,
+        typer.Option("--methods", help="Methods of the domain loss, such as dann,disco,mmd; repeatable."),
     ] = None,
     criterion: Annotated[
         str, typer.Option("--criterion", help="Selection criterion: physics, loss, or a scorer.")
@@ -530,7 +534,7 @@ def export(
     format_: Annotated[str, typer.Option("--format", help="latex, csv, text, hepdata, workspace, combine or onnx.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
     models: Annotated[
-        str | None, typer.Option("--models", help="Of onnx: only these models, separated by commas.")
+        list[str] | None, typer.Option("--models", help=f"Of onnx: only these models{_NAMES_HELP}")
     ] = None,
 ) -> int:
     """Write the tables, the figures or the models of a run, or its fits, in the format of another program.
@@ -555,7 +559,7 @@ def generate(
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder for the ntuples [ntuples in the folder of --config].")
     ] = None,
-    samples: Annotated[str | None, typer.Option("--samples", help="Only these names, separated by commas.")] = None,
+    samples: Annotated[list[str] | None, typer.Option("--samples", help=f"Only these samples{_NAMES_HELP}")] = None,
     scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Factor on the number of events.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
     processes: Annotated[
@@ -576,7 +580,7 @@ def generate(
     with _bars() as bars:
         bars.stage("generate")
         files = run_page(
-            config, output or config.parent / "ntuples", samples=samples.split(",") if samples else None,
+            config, output or config.parent / "ntuples", samples=list(_names(samples)) or None,
             scale=scale, seed=seed, processes=processes, settings=set_ or [],
             progress=lambda sample, done, total: bars.step("chunks", done, total),
         )  # fmt: skip
@@ -672,8 +676,10 @@ def _verify(run: Path) -> None:
     typer.echo(verified.summary)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
+def _names(texts: list[str] | None) -> tuple[str, ...]:
+    """Return the names of an option that takes several, each once: separated by commas, or the option repeated."""
+    words = (word.strip() for text in texts or () for word in text.split(","))
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def _print_outcome(outcome: TrainOutcome, bars: Bars) -> None:
