@@ -431,6 +431,47 @@ def sample(
     typer.echo(f"{done.folder / sampling.PICTURE}: the first of them")
 
 
+@app.command()
+def inspect(
+    run: Annotated[Path, typer.Argument(help="A run directory of `kind: generator`, such as one that somebody sent.")],
+    suspect: Annotated[
+        list[Path] | None,
+        typer.Option("--suspect", help="Image, or .npy of bytes, that may be planted in a generator; repeatable."),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option("--reference", help="Another run whose generators are compared with; repeatable."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model that is inspected [all of `kind: gan`].")] = None,
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=100, max=10_000_000, help="Random codes of each generator.")
+    ] = 100_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder for the results [RUN-inspection, next to the run].")
+    ] = None,
+) -> None:
+    """Look for planted images in generators that somebody sent, if `hepda check RUN` finds nothing wrong in them.
+
+    Outputs of random codes, and of codes that a search finds, far from the data. Of suspected images: is there a code
+    that makes them more closely than test images are made? Pictures to look at, and all numbers, are written.
+    """
+    from hepda.generators.inspection import running
+    from hepda.generators.inspection.inspection import InspectionSettings
+
+    request = running.InspectRequest(
+        model, suspect or (), reference or (), InspectionSettings(number=number, seed=seed)
+    )
+    folder = output or run.with_name(f"{run.resolve().name}-inspection")
+    with _bars() as bars:
+        bars.stage("inspect")
+        done = running.inspect(run, request, folder, lambda n, of: bars.step("generators", n, of))
+    for table in done.tables:
+        bars.table(table)
+    for line in done.lines:
+        typer.echo(line)
+
+
 def _change_sound(run: Path, files: list[str], output: Path, model: str | None, reference: Path | None) -> None:
     from hepda.speech.applying import apply_to_sound
 
