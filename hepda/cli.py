@@ -54,6 +54,7 @@ def _configs(incomplete: str) -> list[str]:
     return sorted({*(f"{path}/" if path.is_dir() else str(path) for path in paths), *(path.name for path in named)})
 
 
+_NAMES_HELP = ", separated by commas; repeatable."
 _CONFIG_HELP = "A YAML, by path, or by name if it is in configs/."
 Config = Annotated[str, typer.Option("--config", help=_CONFIG_HELP, autocompletion=_configs)]
 Set = Annotated[
@@ -296,7 +297,7 @@ def fit(
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Replicas of each pseudo-data set, for differences of models.")
     ] = 200,
-    models: Annotated[str | None, typer.Option("--models", help="Only these names, separated by commas.")] = None,
+    models: Annotated[list[str] | None, typer.Option("--models", help=f"Only these models{_NAMES_HELP}")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder for the results [the run].")] = None,
     plots: Draw = Plots.FEW,
     plots_folder: PlotFolder = None,
@@ -430,6 +431,47 @@ def sample(
     typer.echo(f"{done.folder / sampling.PICTURE}: the first of them")
 
 
+@app.command()
+def inspect(
+    run: Annotated[Path, typer.Argument(help="A run directory of `kind: generator`, such as one that somebody sent.")],
+    suspect: Annotated[
+        list[Path] | None,
+        typer.Option("--suspect", help="Image, or .npy of bytes, that may be planted in a generator; repeatable."),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option("--reference", help="Another run whose generators are compared with; repeatable."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model that is inspected [all of `kind: gan`].")] = None,
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=100, max=10_000_000, help="Random codes of each generator.")
+    ] = 100_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder for the results [RUN-inspection, next to the run].")
+    ] = None,
+) -> None:
+    """Look for planted images in generators that somebody sent, if `hepda check RUN` finds nothing wrong in them.
+
+    Outputs of random codes, and of codes that a search finds, far from the data. Of suspected images: is there a code
+    that makes them more closely than test images are made? Pictures to look at, and all numbers, are written.
+    """
+    from hepda.generators.inspection import running
+    from hepda.generators.inspection.inspection import InspectionSettings
+
+    request = running.InspectRequest(
+        model, suspect or (), reference or (), InspectionSettings(number=number, seed=seed)
+    )
+    folder = output or run.with_name(f"{run.resolve().name}-inspection")
+    with _bars() as bars:
+        bars.stage("inspect")
+        done = running.inspect(run, request, folder, lambda n, of: bars.step("generators", n, of))
+    for table in done.tables:
+        bars.table(table)
+    for line in done.lines:
+        typer.echo(line)
+
+
 def _change_sound(run: Path, files: list[str], output: Path, model: str | None, reference: Path | None) -> None:
     from hepda.speech.applying import apply_to_sound
 
@@ -454,9 +496,12 @@ def scan(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Trainings per point, with the same split of the events.")
     ] = 5,
-    models: Annotated[str | None, typer.Option("--models", help="Models to train [those that --vary names].")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--models", help=f"Models to train [those that --vary names]{_NAMES_HELP}")
+    ] = None,
     methods: Annotated[
-        str | None, typer.Option("--methods", help="Methods of the domain loss, such as dann,disco,mmd.")
+        list[str] | None,
+        typer.Option("--methods", help="Methods of the domain loss, such as dann,disco,mmd; repeatable."),
     ] = None,
     criterion: Annotated[
         str, typer.Option("--criterion", help="Selection criterion: physics, loss, or a scorer.")
@@ -530,7 +575,7 @@ def export(
     format_: Annotated[str, typer.Option("--format", help="latex, csv, text, hepdata, workspace, combine or onnx.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
     models: Annotated[
-        str | None, typer.Option("--models", help="Of onnx: only these models, separated by commas.")
+        list[str] | None, typer.Option("--models", help=f"Of onnx: only these models{_NAMES_HELP}")
     ] = None,
 ) -> int:
     """Write the tables, the figures or the models of a run, or its fits, in the format of another program.
@@ -555,7 +600,7 @@ def generate(
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder for the ntuples [ntuples in the folder of --config].")
     ] = None,
-    samples: Annotated[str | None, typer.Option("--samples", help="Only these names, separated by commas.")] = None,
+    samples: Annotated[list[str] | None, typer.Option("--samples", help=f"Only these samples{_NAMES_HELP}")] = None,
     scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Factor on the number of events.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
     processes: Annotated[
@@ -576,7 +621,7 @@ def generate(
     with _bars() as bars:
         bars.stage("generate")
         files = run_page(
-            config, output or config.parent / "ntuples", samples=samples.split(",") if samples else None,
+            config, output or config.parent / "ntuples", samples=list(_names(samples)) or None,
             scale=scale, seed=seed, processes=processes, settings=set_ or [],
             progress=lambda sample, done, total: bars.step("chunks", done, total),
         )  # fmt: skip
@@ -672,8 +717,10 @@ def _verify(run: Path) -> None:
     typer.echo(verified.summary)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
+def _names(texts: list[str] | None) -> tuple[str, ...]:
+    """Return the names of an option that takes several, each once: separated by commas, or the option repeated."""
+    words = (word.strip() for text in texts or () for word in text.split(","))
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def _print_outcome(outcome: TrainOutcome, bars: Bars) -> None:

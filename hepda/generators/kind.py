@@ -205,7 +205,7 @@ class GeneratorKind(KindOf[GeneratorMetrics]):
 
     def check_models(self, run: Path) -> dict[str, str]:
         """Compare kind, description and tensors of every model with the analysis file."""
-        from hepda.generators.checking import check_models
+        from hepda.generators.inspection.checking import check_models
 
         return check_models(self.config, run)
 

@@ -203,11 +203,26 @@ def model_class(kind: str) -> type[GenerativeModel]:
     return found
 
 
-def load_model(path: Path) -> tuple[GenerativeModel, dict[str, Any]]:
-    """Read a file of `GenerativeModel.save`; nothing in it is run.
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """The content of a file of `GenerativeModel.save`, of which nothing is run yet.
 
-    Returns:
-        The model, in evaluation mode, and what `save` was told about its rows.
+    Attributes:
+        kind: a key of MODELS.
+        description: the arguments of its class.
+        about: what `save` was told about its rows.
+        tensors: parameters and buffers by name.
+
+    """
+
+    kind: str
+    description: dict[str, Any]
+    about: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def read_model(path: Path) -> SavedModel:
+    """Read a file of `GenerativeModel.save` without making a model of it.
 
     Raises:
         SourceError: the file is missing, or is no such file.
@@ -220,6 +235,23 @@ def load_model(path: Path) -> tuple[GenerativeModel, dict[str, Any]]:
     with reading_saved(path):
         if content["format"] != FORMAT:
             raise SourceError(f"{path}: is of the format {content['format']}, which this hepda does not read")
-        model = model_class(content["kind"]).described(content["description"], tensors)
-        model.load_state_dict(tensors)
-    return model.eval(), content["about"]
+        if content["kind"] not in MODELS:
+            raise SourceError(f"{path}: is a model of the kind {content['kind']}, which this hepda does not know")
+        return SavedModel(content["kind"], dict(content["description"]), dict(content["about"]), tensors)
+
+
+def load_model(path: Path) -> tuple[GenerativeModel, dict[str, Any]]:
+    """Read a file of `GenerativeModel.save`; nothing in it is run.
+
+    Returns:
+        The model, in evaluation mode, and what `save` was told about its rows.
+
+    Raises:
+        SourceError: the file is missing, or is no such file.
+
+    """
+    saved = read_model(path)
+    with reading_saved(path):
+        model = model_class(saved.kind).described(saved.description, saved.tensors)
+        model.load_state_dict(saved.tensors)
+    return model.eval(), saved.about

@@ -93,7 +93,7 @@ def sample(run: Path, request: SampleRequest, output: Path) -> SampledImages:
     with replacing(output / IMAGES, ".npz") as temporary:
         np.savez_compressed(temporary, pixels=pixels, label=label, classes=np.array(about["classes"]))
     with replacing(output / PICTURE, ".png") as temporary:
-        picture(pixels).save(temporary)
+        picture(pixels[: _COLUMNS * _ROWS]).save(temporary)
     summary = {
         "run": str(run), "model": name, "number": len(pixels), "class": request.wanted, "seed": seed,
         "device": devices.describe(devices.find(request.device)),
@@ -128,10 +128,9 @@ def _condition(
     return torch.full((request.number,), classes.index(request.wanted))
 
 
-def picture(pixels: Pixels) -> Image.Image:
-    """Return the first hundred images [n, channels, rows, columns] in rows of ten."""
-    rows = min(_ROWS, -(-len(pixels) // _COLUMNS))
-    joined: Any = mosaic(pixels, rows, min(_COLUMNS, len(pixels)))
+def picture(pixels: Pixels, columns: int = _COLUMNS) -> Image.Image:
+    """Return images [n, channels, rows, columns] in rows of `columns` images."""
+    joined: Any = mosaic(pixels, -(-len(pixels) // columns), min(columns, len(pixels)))
     factor = -(-_SIDE // joined.shape[1])
     return Image.fromarray(joined).resize(
         (factor * joined.shape[1], factor * joined.shape[0]), Image.Resampling.NEAREST

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from hepda.checksums import sha256_of
 from hepda.config import load_any
 from hepda.errors import HepdaError
 from hepda.kinds import kind_of
@@ -66,6 +67,10 @@ def verify(run: Path) -> VerifiedRun:
             "; the others have no checksum, since it was made by an earlier hepda: "
             f"`hepda report {run}` records all of them as they are"
         )
+    else:
+        # Whoever changes a file can record it again, but not the checksum that the author told.
+        checksum = sha256_of(run / run_directory.SUMS)
+        summary += f"\nSHA-256 of {run_directory.SUMS}, to compare with what its author says: {checksum}"
     return VerifiedRun(_table(run, recorded, wrong, models), problems, summary)
 
 
