@@ -56,7 +56,8 @@ def features(data: RefinementData) -> Iterator[Drawing]:
     for number, feature in enumerate(config.analysis.features):
         section = config.analysis.plots.get(feature)
         values = [table.features[:, number] for table in (before, after, target)]
-        edges = _edges(values[2], None if section is None else section.range, 40 if section is None else section.bins)
+        limits, bins = (None, 40) if section is None else (section.range, section.bins)
+        edges = bin_edges(values[2], limits, bins)
         weights = (before.weight, after.weight, target.weight)
         names = ("simulation", f"after {config.title(name)}", "target")
         curves = {n: histogram(v, w, edges) for n, v, w in zip(names, values, weights, strict=True)}
@@ -73,7 +74,8 @@ def features(data: RefinementData) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _edges(values: NDArray[np.float32], limits: tuple[float, float] | None, bins: int) -> NDArray[np.float64]:
+def bin_edges(values: NDArray[np.float32], limits: tuple[float, float] | None, bins: int) -> NDArray[np.float64]:
+    """Return edges of equal bins: of the given range, or of all but the outermost thousandths of the values."""
     low, high = limits or (float(np.quantile(values, 0.001)), float(np.quantile(values, 0.999)))
     return np.linspace(low, max(high, low + 1e-6), bins + 1)
 
