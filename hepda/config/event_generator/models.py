@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hepda.config.generators.models import GeneratorTrainingConfig
-from hepda.config.section import Count, Epochs, Fraction, Positive, Section
+from hepda.config.section import Count, Epochs, Positive, Section
 
 
 class EventTrainingConfig(GeneratorTrainingConfig):
@@ -59,7 +59,7 @@ class FlowConfig(Section):
     """Width of its layers."""
     blocks: Annotated[int, Field(ge=1, le=50)] = 3
     """Its residual blocks."""
-    unlabelled: Fraction = 0.1
+    unlabelled: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Share of the labels that are left out in the training, each by itself (arXiv:2207.12598)."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 8
     """Steps of the second order from noise to events, two evaluations of the network each."""

@@ -65,7 +65,7 @@ def test_classifiers_shift_at_1_as_in_b(run: Path) -> None:
     real = metrics.real.classifiers["bdt"]
     for model in ("weights", "both"):
         along = [at(metrics, model, scale).classifiers["bdt"] for scale in (0.0, 1.0)]
-        assert along[0].efficiency.value == pytest.approx(0.0, abs=1e-6 if model == "weights" else 0.02)
+        assert along[0].efficiency.value == pytest.approx(0.0, abs=0.03)
         assert along[1].efficiency.value == pytest.approx(float(real.efficiency.value or 0.0), abs=0.15)
         assert along[0].mu is not None and along[0].mu.value == pytest.approx(1.0, abs=0.3)
 
