@@ -45,10 +45,8 @@ def layers_of(members: int, seed: int) -> Layers:
     """Return the weights of members, drawn with a seed."""
     random = torch.Generator().manual_seed(seed)
     shapes = [*zip((INPUTS, *WIDTHS), WIDTHS, strict=False), (WIDTHS[-1], 1), (WIDTHS[-1], DOMAIN), (DOMAIN, 1)]
-    return [
-        (torch.randn(members, a, b, generator=random).mul_(a**-0.5).requires_grad_(), torch.zeros(members, 1, b, requires_grad=True))
-        for a, b in shapes
-    ]  # fmt: skip
+    weights = [torch.randn(members, a, b, generator=random) * a**-0.5 for a, b in shapes]
+    return [(weight.requires_grad_(), torch.zeros(members, 1, weight.shape[2]).requires_grad_()) for weight in weights]
 
 
 def member_of(layers: Layers, number: int) -> Layers:

@@ -409,21 +409,49 @@ def _refine(run: Path, files: list[str], output: Path, model: str | None, sample
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="A run directory of `kind: generator`.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder for the images.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the images, or for the ROOT file.")],
     number: Annotated[
-        int, typer.Option("-n", "--number", min=1, max=10_000_000, help="How many images are generated.")
+        int, typer.Option("-n", "--number", min=1, max=10_000_000, help="How many images or events are generated.")
     ] = 100,
     model: Annotated[str | None, typer.Option("--model", help="Model that generates [the last one].")] = None,
     wanted: Annotated[
-        str | None, typer.Option("--class", help="Class of all images [classes as often as in the training].")
+        str | None,
+        typer.Option(
+            "--class",
+            help="Class of all images [classes as often as in the training]; of events the process, with / and a class "
+            "of flavour [the first process].",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option("--guidance", min=-10.0, max=10.0, help="Of events: s, 0 for generator A, 1 for B [1]."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed [that of the analysis].")] = None,
     device: Device = "auto",
 ) -> None:
-    """Generate new images by a model of a run: arrays, with their classes, and a picture of the first ones.
+    """Generate images by a model of a run (arrays, their classes, a picture of the first), or events (a ROOT file).
 
-    The same seed gives the same images. Models are checked against the SHA-256 of their training before they are used.
+    The same seed gives the same rows. Models are checked against the SHA-256 of their training before they are used.
     """
+    from hepda.config import EventGeneratorConfig, load_any
+
+    config = load_any(run / "config.yaml") if (run / "config.yaml").is_file() else None
+    if isinstance(config, EventGeneratorConfig):
+        from hepda.events.generation import sampling as of_events
+
+        s = 1.0 if guidance is None else guidance
+        events = of_events.sample(config, run, of_events.EventRequest(number, model, wanted, s, seed), output)
+        note = ", an extrapolation" if events.extrapolation else ""
+        typer.echo(
+            f"{events.file}: {events.number} events by {events.model} at s = {s:g}{note}, {events.seconds:.1f} s"
+        )
+        typer.echo(
+            f"as a sample: `weight: {of_events.WEIGHT}`, `cross_section: 1.0`, `sum_of_weights: 1.0`; "
+            f"{events.cross_section:.4g} pb after the selection"
+        )
+        return
+    if guidance is not None:
+        raise ConfigError("--guidance: is of generated events; of images it is a key of the model.")
     from hepda.generators import sampling
 
     done = sampling.sample(run, sampling.SampleRequest(number, model, wanted, seed, device), output)

@@ -44,6 +44,8 @@ KINDS = {
     "tabular": "hepda.tabular.kind:TabularKind",
 }
 """The registry of kinds of data, `module:class`; the module is imported when an analysis file names the kind."""
+OF_EVENTS = {"generator": "hepda.events.generation.kind:EventGeneratorKind"}
+"""The same of kinds whose rows may be events, for files with an `analysis` of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,18 +259,23 @@ def kind_of(config: AnyConfig) -> Kind:
     """Return the kind of data that an analysis file names, which has loaded nothing yet."""
     if config.kind not in KINDS:
         raise ConfigError(f"kind: {config.kind!r} cannot be trained; there are {', '.join(KINDS)}.")
-    make: Any = kind_class(config.kind)
+    of_events = config.kind in OF_EVENTS and hasattr(config, "analysis")
+    make: Any = _class_at(OF_EVENTS[config.kind]) if of_events else kind_class(config.kind)
     kind: Kind = make(config)
     return kind
 
 
 def kind_class(name: str) -> type[Kind]:
     """Return the class of a kind of data by its name in the registry."""
-    module, class_name = KINDS[name].split(":")
+    return _class_at(KINDS[name])
+
+
+def _class_at(place: str) -> type[Kind]:
+    module, class_name = place.split(":")
     kind: type[Kind] = getattr(import_module(module), class_name)
     return kind
 
 
 def metrics_types() -> list[type[RunMetrics]]:
     """Return the type of metrics.json of every kind of data."""
-    return [kind_class(name).metrics_type for name in KINDS]
+    return [_class_at(place).metrics_type for place in (*KINDS.values(), *OF_EVENTS.values())]

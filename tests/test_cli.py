@@ -484,9 +484,10 @@ def test_schema_is_that_of_the_analysis_file_with_the_names_of_the_core():
     status, out, err = run_cli("schema")
     schema = json.loads(out)
     branches = (branch["then"]["properties"] for branch in schema["allOf"])
-    events, conversion, enhancement, frames, generator, images, refinement, speech, tabular = branches
+    events, conversion, enhancement, frames, generator, images, refinement, speech, tabular, of_events = branches
     assert (status, err) == (0, "") and schema["type"] == "object" and "samples" in events and "target" in images
     assert "samples" not in speech and "files" in tabular and "spectra" in enhancement and "mel" in conversion
+    assert "processes" in of_events and "processes" not in generator
     assert "sequences" in frames and "judge" in generator and "learn" in refinement and "objects" in refinement
     assert {"dann", "cdan", "mmd"} <= set(schema["x-hepda"]["methods"])
     assert "ganin" in schema["x-hepda"]["strength schedules"] and schema["x-hepda"]["losses"]

@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from hepda.adversarial.methods import METHODS
-from hepda.config.kinds import KINDS
+from hepda.config.kinds import TYPES, kind_and_analysis, type_name
 from hepda.config.models import field_texts
 from hepda.config.yaml_text import parse
 
@@ -34,6 +34,7 @@ TITLES = {
     "conversion": "Environment conversion",
     "generator": "Generative models",
     "frames": "Frame prediction",
+    "generator_of_events": "Generative models of events",
     "refinement": "Refinement of simulation",
 }
 LONGEST = 150
@@ -78,7 +79,7 @@ class Kind:
 @cache
 def kind(name: str) -> Kind:
     """Return the sections and keys of a kind of analysis file."""
-    found = Kind(name, KINDS[name].model_json_schema(by_alias=True))
+    found = Kind(name, TYPES[name].model_json_schema(by_alias=True))
     for section, place in _sections(found):
         found.places.setdefault(section, []).append(place)
     examples = _examples(found)
@@ -228,7 +229,8 @@ def configs(name: str) -> dict[str, dict[str, Any]]:
 
     def kind_of(data: dict[str, Any]) -> str:
         included = every.get(data.get("include", ""))
-        return str(data.get("kind", "events" if included is None else kind_of(included)))
+        kind = str(data.get("kind", "events" if included is None else kind_of(included)))
+        return type_name(data, kind)
 
     return {file: data for file, data in every.items() if kind_of(data) == name}
 
@@ -323,11 +325,11 @@ def _key_text(of: Kind, key: Key, anchor: str) -> list[str]:
 
 def kind_page(name: str) -> str:
     """Return the page of a kind of analysis file."""
-    of = kind(name)
+    of, listed = kind(name), ", ".join(f"`{file}`" for file in configs(name))
     lines = [
         f"# {TITLES[name]}", "",
-        f"Every key of an analysis file of `kind: {name}`, by the section in which it stands. Examples are taken from "
-        f"the files in `configs/` where one uses the key ({', '.join(f'`{file}`' for file in configs(name))}).", "",
+        f"Every key of an analysis file of {_kind_text(name)}, by the section in which it stands. Examples are taken "
+        f"from the files in `configs/` where one uses the key ({listed}).", "",
     ]  # fmt: skip
     for section, places in of.places.items():
         title = "The file itself" if section == ROOT else f"`{places[0]}`"
@@ -343,6 +345,12 @@ def kind_page(name: str) -> str:
         for key in of.keys[section]:
             lines += _key_text(of, key, anchor)
     return "\n".join(lines)
+
+
+def _kind_text(name: str) -> str:
+    """Return the kind of a type of analysis file, and what else its files have."""
+    kind_name, with_analysis = kind_and_analysis(name)
+    return f"`kind: {kind_name}`" + (" with an `analysis` of events" if with_analysis else "")
 
 
 def methods_page() -> str:
@@ -374,7 +382,10 @@ def _settings(method: type[Any]) -> list[str]:
 
 def index_page() -> str:
     """Return the first page of the reference."""
-    rows = [f"| [`{name}`]({name}.md) | {TITLES[name]} | {sum(map(len, kind(name).keys.values()))} |" for name in KINDS]
+    rows = [
+        f"| [`{kind_and_analysis(name)[0]}`]({name}.md) | {TITLES[name]} | {sum(map(len, kind(name).keys.values()))} |"
+        for name in TYPES
+    ]
     return "\n".join([
         "# The analysis file", "",
         "One YAML file describes an analysis. `kind:` says of what; without it, it is collider events. A key that "
@@ -392,5 +403,5 @@ def pages() -> dict[str, str]:
     return {
         "reference/configuration/index.md": index_page(),
         "reference/configuration/methods.md": methods_page(),
-        **{f"reference/configuration/{name}.md": kind_page(name) for name in KINDS},
+        **{f"reference/configuration/{name}.md": kind_page(name) for name in TYPES},
     }

@@ -1,5 +1,6 @@
 """The analysis file: load, check, resolve, JSON schema. Imports no package heavier than pydantic and yaml."""
 
+from hepda.config.event_generator.analysis import EventGeneratorConfig
 from hepda.config.events.analysis import (
     AnalysisConfig,
     BiasConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "EnhancementConfig",
     "EvaluationConfig",
     "EventFusionConfig",
+    "EventGeneratorConfig",
     "FramePredictionConfig",
     "GeneratorConfig",
     "ModelConfig",

@@ -17,7 +17,9 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "collections", "plots", "models", "systematics")
 """Sections whose keys are names that the user gives: a null as the value removes the name."""
 ANALYSIS = "analysis"
-"""The key of a refinement whose value is another analysis file."""
+"""The key of a refinement, or of generated events, whose value is another analysis file."""
+CLASSIFIERS = "classifiers"
+"""The key of the evaluation of generated events whose value is a run directory."""
 REGIONS = ("fit", "regions")
 """A section of such names within another one."""
 SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
@@ -140,7 +142,7 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         expanded = Path(path).expanduser()
         return str(expanded if expanded.is_absolute() else Path(_normalised(folder / expanded)))
 
-    if isinstance(data.get(ANALYSIS), dict):  # of a refinement
+    if isinstance(data.get(ANALYSIS), dict):  # of a refinement, or of generated events
         resolve_files(data[ANALYSIS], folder)
     data |= with_absolute_paths(data, partial(absolute, where="an expression"))
     for side in ("source", "target"):  # of images
@@ -156,6 +158,10 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
     if isinstance(pairs, dict):
         given = (key for key in PAIRS if pairs.get(key, VOICEBANK) != VOICEBANK)
         data["pairs"] = pairs | {key: absolute(pairs[key], f"pairs.{key}") for key in given}
+    evaluation = data.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(evaluation.get(CLASSIFIERS), str):
+        run = absolute(evaluation[CLASSIFIERS], f"evaluation.{CLASSIFIERS}")
+        data["evaluation"] = evaluation | {CLASSIFIERS: run}
     if "files" in data:  # of tables
         data |= _with_files({"files": data["files"]}, partial(absolute, where="files"))
     samples = data.get("samples")

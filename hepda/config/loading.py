@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.files import NAMED, read_mapping, resolve_files
-from hepda.config.kinds import KINDS, AnyConfig, model_for
+from hepda.config.kinds import OF_ANALYSIS, TYPES, AnyConfig, kind_and_analysis, model_for
 from hepda.config.section import Section
 from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest, nearest_file
@@ -215,13 +215,13 @@ def json_schema() -> dict[str, Any]:
     A file with `include` may leave out everything that the included file has, including its kind, and remove names by
     a null.
     """
-    schemas = {name: _schema_of(model) for name, model in KINDS.items()}
+    schemas = {name: _schema_of(model) for name, model in TYPES.items()}
     shared = {name: part for schema in schemas.values() for name, part in schema.pop("$defs").items()}
     parts = [_partial(schema) for schema in schemas.values()]
     shared |= {f"Partial{name}": _partial(part) for name, part in shared.items()}
     other_kinds = [name for name in schemas if name != "events"]
     not_included = {"not": {"required": ["include"]}}
-    kinds = {name: {"properties": {"kind": {"const": name}}, "required": ["kind"]} for name in other_kinds}
+    kinds = {name: _condition(name) for name in other_kinds}
     branches = [{"if": {"allOf": [not_included, kinds[name]]}, "then": schemas[name]} for name in other_kinds]
     plain = {"if": {"allOf": [not_included, {"not": {"anyOf": list(kinds.values())}}]}, "then": schemas["events"]}
     return {
@@ -233,6 +233,16 @@ def json_schema() -> dict[str, Any]:
         "then": {"anyOf": parts},
         "$defs": shared,
     }
+
+
+def _condition(name: str) -> dict[str, Any]:
+    """Return the condition that a file is of a type: its kind, and whether it has an analysis of events."""
+    kind, with_analysis = kind_and_analysis(name)
+    of_kind: dict[str, Any] = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
+    if with_analysis is None:
+        return of_kind
+    has_analysis = {"required": [OF_ANALYSIS]}
+    return {"allOf": [of_kind, has_analysis if with_analysis else {"not": has_analysis}]}
 
 
 INCLUDE = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}

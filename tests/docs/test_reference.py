@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "tools"))
 import reference
 
 from hepda.adversarial.methods import METHODS
-from hepda.config.kinds import KINDS
+from hepda.config.kinds import TYPES
 
-EVERY = [(kind, key) for kind in KINDS for keys in reference.kind(kind).keys.values() for key in keys]
+EVERY = [(kind, key) for kind in TYPES for keys in reference.kind(kind).keys.values() for key in keys]
 
 
 def named(kind: str, key: reference.Key) -> str:
@@ -49,7 +49,7 @@ def test_keys_of_the_file_exist() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TYPES)
 def test_page_has_every_key_with_unit_and_default(kind: str) -> None:
     page = reference.kind_page(kind)
     for keys in reference.kind(kind).keys.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepda.evaluation.roc import purity_band
-from hepda.plotting import enhancement, images, speech, training
+from hepda.plotting import dial, enhancement, images, speech, training
 from hepda.plotting.base.histogram import Histogram
 from hepda.plotting.base.plot import Plot
 from hepda.plotting.base.style import Label
@@ -184,5 +184,8 @@ PLOTS = {
     "words": Plot.of(speech.confusion_figure, {"clean": np.array([[0.9, 0.1], [0.2, 0.8]])}, ["yes", "no"]),
     "word_errors": Plot.of(speech.error_figure, {"noisy": {"net": error_curve()}}, xlabel="Signal to noise [dB]"),
     "qualities": Plot.of(enhancement.quality_figure, {"SI-SDR [dB]": {"net": error_curve()}}),
+    "dial": Plot.of(
+        dial.dial_figure, {"net": error_curve()}, ylabel="AUC", level=0.5, real={"net": error_curve()}, real_text="real"
+    ),
     "probes": Plot.of(speech.probe_figure, {"noise": error_curve()}, {"noise": error_curve()}, {"noise": 0.25}),
 }  # fmt: skip

@@ -198,16 +198,16 @@ def _refine_file(refinement: _Refinement, tree: Tree, sample: str, target: Path,
             raise SourceError(f"{tree.path}: {tree.tree!r} is no TTree; only these can be written anew.")
         names = [name for name in tree.own_names if not tree.names[name].counted and name not in tree.refused]
         types = {name: _number_type(file[tree.tree][tree.names[name].name]) for name in names}
-        collections = _collections(types, tree.names)
+        collections = collections_of(types, tree.names)
         counters = {f"n{prefix}" for prefix in collections.values()}  # written with the lists
         types = {name: kind for name, kind in types.items() if name not in counters}
         names = list(types)
         types |= refinement.new_types()
         with uproot.recreate(temporary) as out:
-            out.mktree(tree.tree, _tree_types(types, collections), title=file[tree.tree].title)
+            out.mktree(tree.tree, tree_types(types, collections), title=file[tree.tree].title)
             for start, stop in stretches(tree.entries, tree.ends(names), SPAN_ENTRIES):
                 new = refinement.columns(tree, sample, names, start, stop)
-                out[tree.tree].extend(_branches(new, types, collections))
+                out[tree.tree].extend(branch_arrays(new, types, collections))
             copied, left_out = _copy_others(file, tree.tree, out)
         lost = sorted({*tree.refused} - {*names})
         return RefinedFile(tree.path, str(target), tree.entries, tuple(copied), (*lost, *left_out))
@@ -224,13 +224,20 @@ def _number_type(branch: Any) -> tuple[np.dtype[Any], bool]:
     return np.dtype(kind.newbyteorder("=")), content is not None
 
 
-def _collections(types: Mapping[str, tuple[np.dtype[Any], bool]], names: Iterable[str]) -> dict[str, str]:
+def collections_of(types: Mapping[str, tuple[np.dtype[Any], bool]], names: Iterable[str]) -> dict[str, str]:
     """Return the collection of each list, `jet` of `jet_pt` if there is a branch `njet`: one counter for all."""
     prefixes = {name: name.partition("_")[0] for name, (_, is_list) in types.items() if is_list and "_" in name}
     return {name: prefix for name, prefix in prefixes.items() if f"n{prefix}" in names}
 
 
-def _tree_types(types: Mapping[str, tuple[np.dtype[Any], bool]], collections: Mapping[str, str]) -> dict[str, Any]:
+def tree_types(types: Mapping[str, tuple[np.dtype[Any], bool]], collections: Mapping[str, str]) -> dict[str, Any]:
+    """Return the types of branches for uproot: those of a collection are a list of records.
+
+    Args:
+        types: of the numbers of each branch, and whether every event has a list.
+        collections: of each list, as of `collections_of`.
+
+    """
     result: dict[str, Any] = {}
     for name, (kind, is_list) in types.items():
         if name in collections:
@@ -243,7 +250,7 @@ def _tree_types(types: Mapping[str, tuple[np.dtype[Any], bool]], collections: Ma
     return result
 
 
-def _branches(
+def branch_arrays(
     columns: Mapping[str, Column], types: Mapping[str, tuple[np.dtype[Any], bool]], collections: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return columns as arrays for uproot, in the types of the input."""

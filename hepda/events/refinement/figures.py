@@ -87,7 +87,8 @@ def features(data: RefinementData) -> Iterator[Drawing]:
     for number, feature in enumerate(config.analysis.features):
         section = config.analysis.plots.get(feature)
         values = [table.features[:, number] for table in (before, after, target)]
-        edges = _edges(values[2], None if section is None else section.range, 40 if section is None else section.bins)
+        limits, bins = (None, 40) if section is None else (section.range, section.bins)
+        edges = bin_edges(values[2], limits, bins)
         weights = (before.weight, after.weight, target.weight)
         curves = {n: histogram(v, w, edges) for n, v, w in zip(_names(data), values, weights, strict=True)}
         label = (section.label if section else None) or guess_label(feature)
@@ -103,7 +104,8 @@ def _names(data: RefinementData) -> tuple[str, str, str]:
     return "simulation", f"after {data.config.title(data.shown)}", "target"
 
 
-def _edges(values: NDArray[Any], limits: tuple[float, float] | None, bins: int) -> NDArray[np.float64]:
+def bin_edges(values: NDArray[np.float32], limits: tuple[float, float] | None, bins: int) -> NDArray[np.float64]:
+    """Return edges of equal bins: of the given range, or of all but the outermost thousandths of the values."""
     low, high = limits or (float(np.quantile(values, 0.001)), float(np.quantile(values, 0.999)))
     return np.linspace(low, max(high, low + 1e-6), bins + 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,28 +150,49 @@ def closure_of(
         background_error: relative uncertainty of the yield of the background.
 
     """
-    (background, background2), (signal, signal2) = (score.histogram(side) for side in refined)
-    of_target = {name: score.histogram(side) for name, side in zip(("background", "signal"), target, strict=True)}
-    observed, variance = (sum(parts) for parts in zip(*of_target.values(), strict=True))
+    templates, observed = (tuple(score.histogram(side) for side in sides) for sides in (refined, target))
+    return fitted_to(score.edges, templates, observed, background_error)
+
+
+Histogram = tuple[FloatArray, FloatArray]
+"""Sums of weights and of their squares in bins, [b] each."""
+
+
+def fitted_to(
+    edges: FloatArray, templates: Sequence[Histogram], observed: Sequence[Histogram], background_error: float
+) -> Closure:
+    """Fit templates to what is expected, as `closure_of` does.
+
+    Args:
+        edges: of the bins of the score.
+        templates: background and signal of the simulation.
+        observed: those of what is expected.
+        background_error: relative uncertainty of the yield of the background.
+
+    """
+    (background, background2), (signal, signal2) = templates
+    expected, variance = (sum(parts) for parts in zip(*observed, strict=True))
     norms = {"background_rate": (1.0 + background_error, 1.0 / (1.0 + background_error))}
-    templates = Templates.of_one(
-        "score", score.edges,
+    simulated = Templates.of_one(
+        "score", edges,
         (SampleTemplate("signal", True, signal, signal2),
          SampleTemplate("background", False, background, background2, norms=norms)),
     )  # fmt: skip
-    model = Model.of(templates)
-    data = model.nominally(np.asarray(observed, dtype=np.float64)[None])
+    model = Model.of(simulated)
+    data = model.nominally(np.asarray(expected, dtype=np.float64)[None])
     fits = fit_strengths(model, data)
     if not fits.converged[0]:
         return Closure(None, None, None, "the fit has no minimum")
     both = np.asarray(variance + background2 + signal2, dtype=np.float64)[None]
     (sample_error,) = sample_errors(model, data, fits, both)
     error = 0.5 * float(fits.high[0] - fits.low[0])
-    expected = {"background": background, "signal": signal}
-    processes = {name: ProcessContents(expected[name], *contents) for name, contents in of_target.items()}
+    names = ("background", "signal")
+    processes = {
+        name: ProcessContents(of, *contents) for name, (of, _), contents in zip(names, templates, observed, strict=True)
+    }
     return Closure(
         float(fits.mu[0]), error if error > 0.0 else float(fits.error[0]), sample_error,
-        origins=origins(templates, processes),
+        origins=origins(simulated, processes),
     )  # fmt: skip
 
 

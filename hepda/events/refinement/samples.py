@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -124,16 +124,35 @@ def read_sample(
         DataError: a number is not finite, or a branch of jets is no list.
 
     """
+    return read_columns(spec, plan, name, object_branches(objects, known=refined), changed_branches(objects))
+
+
+def read_columns(
+    spec: DatasetSpec, plan: ReadingPlan, name: str, needed: Sequence[str], optional: Sequence[str] = ()
+) -> SampleEvents:
+    """Read what features and weights need of all files of a sample, and further branches.
+
+    Args:
+        spec: what determines the tables of the analysis.
+        plan: its parsed expressions.
+        name: the sample.
+        needed: further branches.
+        optional: those that are read where a file has them.
+
+    Raises:
+        SourceError: a file or a branch is missing.
+        DataError: a number is not finite.
+
+    """
     inputs = open_inputs(spec, plan, name, Skips(spec))
     normalisation = normalisation_of(spec, name, [file.metadata for file in inputs])
     factor = factor_of(spec, plan, name, normalisation, None)
     files = []
     for file in inputs:
         with sample_tree(spec, name, file.path) as tree:
-            needed = object_branches(objects, known=refined)
-            tree.require(needed)
+            tree.require(tuple(needed))
             present = {*tree.names}
-            more = [branch for branch in changed_branches(objects) if branch in present]
+            more = [branch for branch in optional if branch in present]
             names = sorted({*file.plan.branches, *spec.split.key, *needed, *more})
             columns = tree.read(names)
         entries = np.arange(file.entries)

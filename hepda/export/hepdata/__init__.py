@@ -64,6 +64,7 @@ CONVERTERS = {
     "hepda.plotting.images:accuracy_figure": f"{_TRAININGS}:accuracy",
     "hepda.plotting.images:few_shot_figure": f"{_TRAININGS}:few_shots",
     "hepda.plotting.images:confusion_figure": f"{_TRAININGS}:counted",
+    "hepda.plotting.dial:dial_figure": f"{_TRAININGS}:along_dial",
     "hepda.plotting.speech:error_figure": f"{_TRAININGS}:word_errors",
     "hepda.plotting.enhancement:quality_figure": f"{_TRAININGS}:qualities",
     "hepda.plotting.speech:probe_figure": f"{_TRAININGS}:probes",

@@ -103,6 +103,21 @@ def word_errors(panels: Mapping[str, Mapping[str, ErrorCurve]], *, xlabel: str) 
     )
 
 
+def along_dial(
+    curves: Mapping[str, ErrorCurve], *, ylabel: str, real: Mapping[str, ErrorCurve] | None = None, **_: Any
+) -> list[FigureTable]:
+    """Return numbers along the guidance s, of generated events and of real ones."""
+    sides = {"generated": curves, "real": real or {}}
+    return joined(
+        [
+            _curve("Guidance s", ylabel, curve, {"Curve": name, "Events": side})
+            for side, of in sides.items()
+            for name, curve in of.items()
+            if len(curve.x)
+        ]
+    )
+
+
 def qualities(panels: Mapping[str, Mapping[str, ErrorCurve]]) -> list[FigureTable]:
     """Return measures of quality of enhanced speech against the ratio of speech to noise, by model."""
     return joined(

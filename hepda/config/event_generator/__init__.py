@@ -1,0 +1,1 @@
+"""The analysis file of generative models of events as frozen types."""

@@ -1,0 +1,1 @@
+"""Generative models of events: objects that a network draws, and features that the analysis forms of them."""
