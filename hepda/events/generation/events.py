@@ -201,10 +201,11 @@ class GeneratorEvents:
             target_rows = np.flatnonzero(target.table.fold != fold)
             ratio = density_ratio(
                 _weighted(origin, rows[known], columns[known]), _weighted(target, target_rows, of_target[target_rows]),
-                seed=self.config.seed, others=[_weighted(origin, rows[~known], columns[~known])],
+                seed=self.config.seed,
             )  # fmt: skip
             values = np.ones(len(origin.table))
-            values[rows[known]], values[rows[~known]] = ratio.factor, ratio.others[0]
+            values[rows[known]] = ratio.factor
+            values[rows[~known]] = ratio.fitted(_weighted(origin, rows[~known], columns[~known]))
             self._ratios[place] = values
         return self._ratios[place]
 

@@ -15,7 +15,7 @@ from hepda.generators.inspection.latent import (
     DEFAULT,
     FoundCodes,
     RandomOutputs,
-    SearchSettings,
+    LatentSearch,
     furthest,
     ordinary_length,
     random_outputs,
@@ -39,7 +39,7 @@ class InspectionSettings:
     """
 
     number: int = 100_000
-    search: SearchSettings = DEFAULT
+    search: LatentSearch = DEFAULT
     seed: int = 1
 
 

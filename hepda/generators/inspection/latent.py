@@ -29,7 +29,7 @@ _PART = 5_000  # outputs that are compared with the data at once
 
 
 @dataclass(frozen=True, slots=True)
-class SearchSettings:
+class LatentSearch:
     """How codes are searched for by the gradient (Adam, with a rate that falls linearly to 0).
 
     Attributes:
@@ -46,7 +46,7 @@ class SearchSettings:
     widths: Sequence[float] = (1.0, 2.0, 4.0)
 
 
-DEFAULT = SearchSettings()
+DEFAULT = LatentSearch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def reconstruct(
     model: ImageGenerator,
     targets: Tensor,
     seed: int,
-    settings: SearchSettings = DEFAULT,
+    settings: LatentSearch = DEFAULT,
     longest: float | None = None,
 ) -> FoundCodes:
     """Search for codes whose outputs are given images.
@@ -186,7 +186,7 @@ def reconstruct(
     return _best(_searched(model, code, condition, difference, settings, longest), settings.starts)
 
 
-def furthest(model: ImageGenerator, data: Tensor, seed: int, settings: SearchSettings = DEFAULT) -> FoundCodes:
+def furthest(model: ImageGenerator, data: Tensor, seed: int, settings: LatentSearch = DEFAULT) -> FoundCodes:
     """Search for outputs far from the data, among codes no longer than ordinary ones.
 
     With longer codes, any generator has outputs that are far from the data.
@@ -212,7 +212,7 @@ def furthest(model: ImageGenerator, data: Tensor, seed: int, settings: SearchSet
     return replace(found, value=-found.value)
 
 
-def _starts(model: ImageGenerator, settings: SearchSettings, seed: int) -> tuple[Tensor, Tensor | None]:
+def _starts(model: ImageGenerator, settings: LatentSearch, seed: int) -> tuple[Tensor, Tensor | None]:
     """Return codes [starts, latent] of all widths in turn, and classes in turn for a generator that is told them."""
     random = torch.Generator().manual_seed(seed)
     code = torch.randn(settings.starts, model.description["latent"], generator=random)
@@ -226,7 +226,7 @@ def _searched(
     code: Tensor,
     condition: Tensor | None,
     loss: Callable[[Tensor], Tensor],
-    settings: SearchSettings,
+    settings: LatentSearch,
     longest: float | None = None,
 ) -> FoundCodes:
     """Return the codes at which each search had its smallest loss; searches do not influence each other."""

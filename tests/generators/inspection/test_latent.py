@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hepda.generators.gan import ImageGenerator
 from hepda.generators.inspection.latent import (
     HIT,
-    SearchSettings,
+    LatentSearch,
     furthest,
     ordinary_length,
     prior_probability,
@@ -19,7 +19,7 @@ from hepda.generators.inspection.latent import (
     reconstruct,
 )
 
-SETTINGS = SearchSettings(starts=12, steps=150)
+SETTINGS = LatentSearch(starts=12, steps=150)
 
 
 def linear(latent: int, classes: int = 0) -> ImageGenerator:
@@ -81,8 +81,8 @@ def test_a_branch_that_is_silent_at_ordinary_codes_is_found_from_wide_starts() -
     model.body, model.direction = plain.body, torch.eye(16)[0]
     model.eval()
     white = torch.ones(1, 1, 8, 8)
-    narrow = reconstruct(model, white, 1, SearchSettings(starts=24, steps=150, widths=(1.0,)))
-    wide = reconstruct(model, white, 1, SearchSettings(starts=24, steps=150))
+    narrow = reconstruct(model, white, 1, LatentSearch(starts=24, steps=150, widths=(1.0,)))
+    wide = reconstruct(model, white, 1, LatentSearch(starts=24, steps=150))
     assert wide.value[0] < 1e-3 < 0.1 < narrow.value[0]
     assert float(wide.code @ model.direction) > 4.0
 
