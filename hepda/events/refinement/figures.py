@@ -143,9 +143,10 @@ def jets(data: RefinementData) -> Iterator[Drawing]:
 def _round_edges(values: NDArray[Any], low: float) -> NDArray[np.float64]:
     """Return edges from `low` to where hardly any values are, some 40 bins of a round width."""
     least = (float(np.quantile(values, 0.999)) - low) / 40
-    decade = 10.0 ** np.floor(np.log10(least))
+    decade = float(10.0 ** np.floor(np.log10(least)))
     width = next(step * decade for step in (1.0, 2.0, 5.0, 10.0) if step * decade >= least)
-    return low + width * np.arange(np.ceil(40 * least / width) + 1, dtype=np.float64)
+    edges: NDArray[np.float64] = low + width * np.arange(np.ceil(40 * least / width) + 1)
+    return edges
 
 
 def _response(data: RefinementData, sample: str) -> Drawing:

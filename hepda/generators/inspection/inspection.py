@@ -14,8 +14,8 @@ from hepda.generators.gan import ImageGenerator
 from hepda.generators.inspection.latent import (
     DEFAULT,
     FoundCodes,
-    RandomOutputs,
     LatentSearch,
+    RandomOutputs,
     furthest,
     ordinary_length,
     random_outputs,
