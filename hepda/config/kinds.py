@@ -50,6 +50,11 @@ TYPES: dict[str, type[AnyConfig]] = KINDS | {f"{name}{_OF_EVENTS}": of for name,
 """All types of analysis files; one that is of a kind and of events has a name of both."""
 
 
+def type_name(data: Mapping[str, Any], kind: str) -> str:
+    """Return the name in TYPES of an analysis file of a kind."""
+    return f"{kind}{_OF_EVENTS}" if kind in OF_EVENTS and OF_ANALYSIS in data else kind
+
+
 def kind_and_analysis(name: str) -> tuple[str, bool | None]:
     """Return the kind of a type, and whether its files have an analysis of events; None: that tells no types apart."""
     kind = name.removesuffix(_OF_EVENTS)
@@ -67,5 +72,5 @@ def model_for(data: Mapping[str, Any], where: str) -> type[AnyConfig]:
     if not isinstance(kind, str) or kind not in KINDS:
         hint = nearest(str(kind), KINDS) or f" There are: {', '.join(KINDS)}."
         raise ConfigError(f"{where}: kind: {kind!r} is no kind of data.{hint}")
-    types = OF_EVENTS if kind in OF_EVENTS and OF_ANALYSIS in data else KINDS
+    types = OF_EVENTS if type_name(data, kind) != kind else KINDS
     return types[kind]
