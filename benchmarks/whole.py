@@ -2,8 +2,8 @@
 
     python benchmarks/whole.py [--commit 53539d9] [--config configs/tth.yaml] [--repeats 3] [--goal 0.35] [--json FILE]
 
-The commit is checked out beside the present tree, and both train the analysis file with the Python that runs this
-script, one after the other, with empty caches. Processor time is that of all processes of a run, also of those that
+The commit is checked out beside the present tree, and both train the analysis file, on the same ntuples, with the Python
+that runs this script, one after the other, with empty caches. Processor time is that of all processes of a run, also of those that
 outlive their parent, so that other work on the machine changes it little; the clock means something only on an idle
 machine. Each repeat has another `training.seed`, the same for both, and AUC, KS distance and efficiency shift of each
 model have to agree within the noise of the trainings: the errors that metrics.json gives for the members of an
@@ -21,6 +21,7 @@ import math
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,10 @@ def checked_out(commit: str, ntuples: Path) -> Iterator[Path]:
         subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", tree, commit], check=True)
         try:
             place = tree / NTUPLES
-            if ntuples.is_dir() and not place.exists():
-                place.symlink_to(ntuples.resolve(), target_is_directory=True)
+            if not ntuples.is_dir():
+                raise SystemExit(f"{ntuples}: no such folder")
+            shutil.rmtree(place, ignore_errors=True)  # both read the same events: the commit may have had fewer
+            place.symlink_to(ntuples.resolve(), target_is_directory=True)
             yield tree
         finally:
             subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", tree], check=True)
