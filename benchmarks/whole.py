@@ -2,14 +2,14 @@
 
     python benchmarks/whole.py [--commit 53539d9] [--config configs/tth.yaml] [--repeats 3] [--goal 0.35] [--json FILE]
 
-The commit is checked out beside the present tree, and both train the analysis file, on the same ntuples, with the Python
-that runs this script, one after the other, with empty caches. Processor time is that of all processes of a run, also of those that
-outlive their parent, so that other work on the machine changes it little; the clock means something only on an idle
-machine. Each repeat has another `training.seed`, the same for both, and AUC, KS distance and efficiency shift of each
-model have to agree within the noise of the trainings: the errors that metrics.json gives for the members of an
-ensemble, and the interval of the number for a single training (for a KS distance, the one that two samples of the same
-distribution have). Exit status 1 if one of them does not agree within --pulls errors, or the ratio is above --goal.
-Needs Linux.
+The commit is checked out beside the present tree, and both train the analysis file, on the same ntuples, with the
+Python that runs this script, one after the other, with empty caches. Processor time is that of all processes of a
+run, also of those that outlive their parent, so that other work on the machine changes it little; the clock means
+something only on an idle machine. Each repeat has another `training.seed`, the same for both, and AUC, KS distance
+and efficiency shift of each model have to agree within the noise of the trainings: the errors that metrics.json gives
+for the members of an ensemble, and the interval of the number for a single training (for a KS distance, the one that
+two samples of the same distribution have). Exit status 1 if one of them does not agree within --pulls errors, or the
+ratio is above --goal. Needs Linux.
 """
 
 from __future__ import annotations
