@@ -94,13 +94,15 @@ def conclusions(metrics: FramesMetrics) -> list[str]:
 
 def _sentences(metrics: FramesMetrics, model: str) -> Iterator[str]:
     for other, of_metric in metrics.comparison[model].items():
-        found: dict[str, list[str]] = {"more": [], "less": [], "no different": []}
+        found: dict[str, list[str]] = {"higher": [], "lower": [], "no clear difference in": []}
         for metric, entry in of_metric.items():
             difference = entry.difference
             if entry.paired != "seeds" or difference.value is None or difference.low is None or difference.high is None:
                 continue
-            verdict = "more" if difference.low > 0.0 else "less" if difference.high < 0.0 else "no different"
-            name, _, unit = NAMES[metric].partition(" [")
+            verdict = (
+                "higher" if difference.low > 0.0 else "lower" if difference.high < 0.0 else "no clear difference in"
+            )
+            name, _, unit = NAMES[metric].replace("Sharpness", "sharpness").partition(" [")
             numbers = f"{difference.value:+.3g}, {difference.low:+.3g} to {difference.high:+.3g}".replace("-", "−")
             found[verdict].append(f"{name} ({numbers}{' ' + unit.rstrip(']') if unit else ''})")
         if not any(found.values()):
