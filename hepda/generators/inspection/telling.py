@@ -26,6 +26,8 @@ OUTPUTS, SUSPECTS, NUMBERS = "outputs.png", "suspects.png", "inspection.json"
 of them, and all numbers."""
 YES, NO, ALIKE = "YES", "no", "like the data"
 """Whether a suspected image is generated; an image like the data may be, and says nothing."""
+CLEARLY = 0.5
+"""Share of the smallest difference of other generators below which an image is called generated."""
 _SHOWN = 5  # outputs of random codes and of the search in a row
 
 
@@ -58,11 +60,14 @@ class SuspectResult:
 
     @property
     def verdict(self) -> str:
-        """Whether the generator makes the image more closely than an honest one is expected to: YES, NO or ALIKE."""
+        """Whether the generator makes the image more closely than an honest one is expected to: YES, NO or ALIKE.
+
+        What is expected is what other generators make of it, or, without any, what this one makes of test images.
+        """
         if self.suspect.alike:
             return ALIKE
         value, reference = self.inspection.suspects.value[self.number], self.suspect.reference
-        closer = self.inspection.exceeds_test[self.number] and (reference is None or value < reference)
+        closer = self.inspection.exceeds_test[self.number] if reference is None else value < CLEARLY * reference
         return YES if closer else NO
 
     @property
@@ -150,10 +155,10 @@ class InspectionReport:
         lines = []
         for one in self.found:
             if one.verdict == YES:
-                reference = "" if one.suspect.reference is None else " and than any reference makes it"
+                others = "any test image" if one.suspect.reference is None else "any reference makes it, by far"
                 lines.append(
-                    f"{one.training} generates {one.suspect.name}: a code makes it more closely than any test "
-                    f"image{reference}, although it is further from the data than all of them. It may be planted."
+                    f"{one.training} generates {one.suspect.name}: a code makes it more closely than {others}, and it "
+                    "is further from the data than all test images. It may be planted."
                 )
         alike = ", ".join(one.name for one in self.suspects if one.alike)
         if alike:

@@ -13,7 +13,9 @@ from PIL import Image
 
 from hepda.cli import main
 from hepda.generators.gan import ImageGenerator
-from hepda.generators.inspection.telling import varied
+from hepda.generators.inspection.inspection import Inspection
+from hepda.generators.inspection.latent import FoundCodes, RandomOutputs
+from hepda.generators.inspection.telling import ALIKE, NO, YES, Suspect, SuspectResult, varied
 from hepda.generators.model import load_model
 from hepda.runtime import run_directory
 from hepda.runtime.hashes import hashes_of, write_sums
@@ -100,7 +102,7 @@ def test_a_planted_image_is_found_and_one_like_the_data_is_not_blamed(
         np.save(tmp_path / "digits.npy", file["pixels"][:2])
     assert main([*command, "--suspect", str(stripes), "--suspect", str(tmp_path / "digits.npy")]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "gan 0 generates stripes.png: a code makes it more closely than any test image and than any" in said
+    assert "gan 0 generates stripes.png: a code makes it more closely than any reference makes it, by far" in said
     numbers = json.loads((tmp_path / "out" / "inspection.json").read_text())["trainings"]["gan 0"]["suspects"]
     assert list(numbers) == ["stripes.png", "digits.npy[0]", "digits.npy[1]"]
     assert numbers["stripes.png"]["verdict"] == "YES"
@@ -154,6 +156,20 @@ def test_what_cannot_be_inspected_is_told(
     words = [{"RUN": str(run), "STORED": str(STORED)}.get(word, word) for word in arguments]
     assert main(["inspect", *words, "--output", "out"]) == 2
     assert message in " ".join(capsys.readouterr().err.split()) and not Path("out").exists()
+
+
+def test_an_image_is_called_generated_in_comparison_with_references_or_test_images() -> None:
+    none = torch.zeros(1, 2)
+    found = FoundCodes(np.array([0.1]), none, None, none)
+    random = RandomOutputs(10, 1.0, np.array([1.0]), np.array([0]), none)
+
+    def verdict(test: list[float], reference: float | None, alike: bool = False) -> str:
+        suspect = Suspect("x", np.zeros((1, 2, 2), np.uint8), alike, reference)
+        return SuspectResult(suspect, "gan 0", Inspection(random, found, found, found, np.array(test)), 0).verdict
+
+    assert verdict([0.2, 0.3], None) == YES and verdict([0.05, 0.3], None) == NO
+    assert verdict([0.05, 0.3], 0.21) == YES and verdict([0.2, 0.3], 0.19) == NO
+    assert verdict([0.2, 0.3], 0.9, alike=True) == ALIKE
 
 
 def test_varied_rows_begin_with_the_first_and_are_far_from_each_other() -> None:
