@@ -120,8 +120,8 @@ def jets(data: RefinementData) -> Iterator[Drawing]:
     ]
     branches = config.objects.jets
     caption = f"Jets above {threshold:g} GeV in selected events of {pair.source} and {pair.target}"
-    pt, ratio = ([values(jet) for jet in seen] for values in (lambda jet: jet.pt, lambda jet: jet.mass / jet.pt))
-    quantities = {
+    pt, ratio = [jet.pt for jet in seen], [jet.mass / jet.pt for jet in seen]
+    quantities: dict[str, tuple[str, str, list[NDArray[Any]], NDArray[Any]]] = {
         branches.pt: ("Jet $p_T$", "GeV", pt, _round_edges(pt[2], threshold)),
         branches.mass: ("Jet mass / $p_T$", "", ratio, _round_edges(ratio[2], 0.0)),
     }
@@ -143,7 +143,7 @@ def _round_edges(values: NDArray[Any], low: float) -> NDArray[np.float64]:
     least = (float(np.quantile(values, 0.999)) - low) / 40
     decade = 10.0 ** np.floor(np.log10(least))
     width = next(step * decade for step in (1.0, 2.0, 5.0, 10.0) if step * decade >= least)
-    return low + width * np.arange(np.ceil(40 * least / width) + 1)
+    return np.asarray(low + width * np.arange(np.ceil(40 * least / width) + 1))
 
 
 def _response(data: RefinementData, sample: str) -> Drawing:
