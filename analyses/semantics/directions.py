@@ -239,7 +239,7 @@ def score_figure(outcomes: Outcomes) -> Figure:
         axes.minorticks_off()
     panels[0].axvline(ASKED, color="grey", linestyle="dotted", linewidth=0.8)
     panels[1].axvline(0.0, color="grey", linestyle="dotted", linewidth=0.8)
-    drawn.legend(loc="outside upper center", ncols=len(NAMES))
+    drawn.legend(handles=panels[0].get_legend_handles_labels()[0], loc="outside upper center", ncols=len(NAMES))
     return drawn
 
 
