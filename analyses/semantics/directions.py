@@ -239,7 +239,7 @@ def score_figure(outcomes: Outcomes) -> Figure:
         axes.minorticks_off()
     panels[0].axvline(ASKED, color="grey", linestyle="dotted", linewidth=0.8)
     panels[1].axvline(0.0, color="grey", linestyle="dotted", linewidth=0.8)
-    panels[0].legend(loc="lower left")
+    drawn.legend(handles=panels[0].get_legend_handles_labels()[0], loc="outside upper center", ncols=len(NAMES))
     return drawn
 
 
@@ -261,7 +261,7 @@ def picture_figure(of: Generator, outcomes: Mapping[str, Outcome], seed: int, im
             axes.imshow(joined, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
             axes.set(xticks=[], yticks=[])
             axes.minorticks_off()
-            if row is panels[0]:
+            if name == next(iter(outcomes)):
                 axes.set_title(attribute.capitalize(), loc="left", weight="bold", pad=3.0)
         row[0].set_ylabel(name.replace(" ", "\n", 1), rotation=0, ha="right", va="center", y=0.5, labelpad=4)
     return drawn
