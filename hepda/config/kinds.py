@@ -72,5 +72,4 @@ def model_for(data: Mapping[str, Any], where: str) -> type[AnyConfig]:
     if not isinstance(kind, str) or kind not in KINDS:
         hint = nearest(str(kind), KINDS) or f" There are: {', '.join(KINDS)}."
         raise ConfigError(f"{where}: kind: {kind!r} is no kind of data.{hint}")
-    types = OF_EVENTS if type_name(data, kind) != kind else KINDS
-    return types[kind]
+    return OF_EVENTS[kind] if kind in OF_EVENTS and OF_ANALYSIS in data else KINDS[kind]

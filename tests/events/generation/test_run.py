@@ -110,8 +110,9 @@ def test_sampled_events_are_a_sample(
     assert "300 events" in said and "extrapolation" in said
     path = tmp_path / "out" / "events.root"
     with uproot.open(path) as file:
-        tree = file["events"].arrays(["jet_pt", "njet", "generated_weight", "guidance", "n_extra_b", "run"])
-    assert len(tree) == 300 and (tree["guidance"] == 2.0).all() and (tree["generated_weight"] < 0.0).sum() > 5
+        names = ("njet", "generated_weight", "guidance", "n_extra_b")
+        tree = {name: file["events"][name].array(library="np") for name in names}
+    assert len(tree["njet"]) == 300 and (tree["guidance"] == 2.0).all() and (tree["generated_weight"] < 0.0).sum() > 5
     assert (tree["njet"] >= 2).all()
     if wanted.endswith("n_extra_b"):
         assert (tree["n_extra_b"] > 0).all()
@@ -123,7 +124,7 @@ def test_sampled_events_are_a_sample(
     table = load_table(dataset_spec(validate_any(new)), Quiet().step).table  # type: ignore[arg-type]
     rows = table.of_samples([f"{wanted[:3]}_a"])
     assert rows.sum() > 250
-    expected = 1000.0 * float(tree["generated_weight"].to_numpy().sum()) * (sample["scale"])
+    expected = 1000.0 * float(tree["generated_weight"].sum()) * (sample["scale"])
     assert table.weight[rows].sum() == pytest.approx(expected, rel=0.1)
 
 
