@@ -39,7 +39,7 @@ from hepda.generators import judge
 from hepda.generators.gan import ImageGenerator
 from hepda.generators.images import GeneratorImages, PixelRows
 from hepda.generators.inspection.inspection import Inspection, InspectionSettings, RealRows, inspected, made
-from hepda.generators.inspection.latent import DEFAULT, SearchSettings, prior_probability
+from hepda.generators.inspection.latent import DEFAULT, LatentSearch, prior_probability
 from hepda.generators.inspection.telling import CLEARLY
 from hepda.generators.jobs import jobs_of
 from hepda.generators.model import Examples, load_model, read_model
@@ -463,7 +463,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     attacks = options.attacks.split(",")
     if not set(attacks) <= set(ATTACKS):
         parser.error(f"--attacks: there are {', '.join(ATTACKS)}")
-    settings = InspectionSettings(options.number, SearchSettings(starts=options.starts))
+    settings = InspectionSettings(options.number, LatentSearch(starts=options.starts))
     study = begun(options.config, options.output, settings, options.set)
     study = replace(study, weight=options.weight, begin=options.begin)
     runs = {CLEAN: study.run}

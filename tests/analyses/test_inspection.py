@@ -12,7 +12,7 @@ from analyses.inspection import backdoors, planting
 from analyses.inspection.backdoors import CLEAN, Found
 from hepda.generators.gan import ImageGenerator
 from hepda.generators.inspection.inspection import InspectionSettings
-from hepda.generators.inspection.latent import SearchSettings
+from hepda.generators.inspection.latent import LatentSearch
 
 SMALL = ("seeds=2", "training.epochs=2", "judge.epochs=2", "models.gan.latent=8", "models.gan.width=4")
 
@@ -96,7 +96,7 @@ def test_the_study_from_training_to_tables(tmp_path: Path, capsys: pytest.Captur
     study = backdoors.begun(
         Path(backdoors.__file__).with_name("digits.yaml"),
         tmp_path,
-        InspectionSettings(100, SearchSettings(2, 2)),
+        InspectionSettings(100, LatentSearch(2, 2)),
         SMALL,
     )
     branched = backdoors.read_any(backdoors.model_file(tmp_path / "rex", 1))
