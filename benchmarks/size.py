@@ -219,6 +219,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.events.table.store import open_table
     from hepda.events.training.jobs import check_memory, jobs_of
     from hepda.runtime.pool import preload
+    from hepda.runtime.plots import PlotOptions
     from hepda.runtime.resources import Resources, memory_of
     from hepda.runtime.torchrun import run_jobs
     from hepda.workflows import fit, train
@@ -228,7 +229,8 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     loaded_config = load_config(path, [f"training.processes={processes}"])
     means = Resources(memory_of(memory), processes=processes, cache=folder / "cache")
     if name == "whole":
-        done = train.train(loaded_config, folder / "run", folder / "plots", Telling(), resources=means)
+        plots = PlotOptions(folder=folder / "plots")
+        done = train.train(loaded_config, folder / "run", plots, Telling(), resources=means)
         print(json.dumps({"rows": sum(sample.selected for sample in done.metrics.samples.values()), "note": ""}))
         return
     if name == "fit":
