@@ -218,8 +218,8 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.events.results.scores_file import ScoresFile
     from hepda.events.table.store import open_table
     from hepda.events.training.jobs import check_memory, jobs_of
-    from hepda.runtime.pool import preload
     from hepda.runtime.plots import PlotOptions
+    from hepda.runtime.pool import preload
     from hepda.runtime.resources import Resources, memory_of
     from hepda.runtime.torchrun import run_jobs
     from hepda.workflows import fit, train
