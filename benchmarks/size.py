@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ import awkward as ak
 import numpy as np
 import uproot
 import yaml
+from children import cpu_of_children, inherit_orphans, wait_for_orphans
 
 if TYPE_CHECKING:
     from hepda.events.specs import ModelSpec
@@ -286,8 +287,8 @@ class Telling:
     """A progress that prints the stages as lines for `measure`."""
 
     def stage(self, name: str) -> None:
-        """Print that a stage begins, and the CPU time (s) until now of this process and of those that have ended."""
-        print(f"stage {name} {sum(os.times()[:4]):.1f}", flush=True)
+        """Print that a stage begins."""
+        print(f"stage {name}", flush=True)
 
     def step(self, what: str, done: int, total: int) -> None:
         """Do nothing."""
@@ -335,30 +336,33 @@ def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, A
     """Run a stage in a process of its own; return what it prints, its CPU time (s) and its peaks (MB)."""
     command = [sys.executable, __file__, "--stage", name, "--config", str(config), "--memory", memory,
                "--processes", str(processes)]  # fmt: skip
-    start = time.perf_counter()
+    before, start = cpu_of_children(), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     watch = Watch(process.pid)
     watch.start()
-    line, begins = "", {"start": 0.0}
+    line, begins = "", [("start", 0.0)]
     for line in process.stdout or ():
         if line.startswith("stage "):
-            _, watch.part, at = line.split()
-            begins[watch.part] = float(at)
+            watch.part = line.split()[1]
+            begins.append((watch.part, time.perf_counter() - start))
         elif line.startswith("cpu "):
             print(line.strip())
-    _, status, used = os.wait4(process.pid, 0)
+    status = process.wait()
+    seconds = time.perf_counter() - start
     watch.over = True
+    wait_for_orphans()
     if status:
         raise SystemExit(f"{name} of {config} ended with {status}")
     told = json.loads(line)
-    found = {"stage": name, "rows": told["rows"], "cpu": used.ru_utime + used.ru_stime,
-             "seconds": time.perf_counter() - start, "own": watch.own, "resident": watch.resident}  # fmt: skip
+    found = {"stage": name, "rows": told["rows"], "cpu": cpu_of_children() - before,
+             "seconds": seconds, "own": watch.own, "resident": watch.resident}  # fmt: skip
     if len(watch.parts) > 1:
-        ends = dict(zip(begins, [*list(begins.values())[1:], found["cpu"]], strict=True))
-        cpu = {part: ends[part] - begins[part] for part in begins}
-        found |= {"parts": watch.parts, "cpu_parts": cpu}
-        print("; ".join(f"{p} {cpu[p]:.1f} s, {own:.0f} / {all_:.0f} MB" for p, (own, all_) in watch.parts.items()))
-    print(f"{config.parent.name:>14} {name:>9}: {found['rows']:>10} rows, {found['cpu']:8.1f} s CPU, "
+        clock = dict.fromkeys(watch.parts, 0.0)
+        for (part, first), (_, last) in pairwise([*begins, ("end", seconds)]):
+            clock[part] = clock.get(part, 0.0) + last - first
+        found |= {"parts": watch.parts, "seconds_parts": clock}
+        print("; ".join(f"{p} {clock[p]:.0f} s, {own:.0f} / {all_:.0f} MB" for p, (own, all_) in watch.parts.items()))
+    print(f"{config.parent.name:>14} {name:>9}: {found['rows']:>10} rows, {found['cpu']:8.1f} s CPU, {seconds:.0f} s, "
           f"{found['own']:7.0f} MB of its own, {found['resident']:7.0f} MB resident", flush=True)  # fmt: skip
     return found
 
@@ -379,6 +383,7 @@ def main() -> None:
     if given.stage:
         stage(given.stage, given.config, given.memory, given.processes)
         return
+    inherit_orphans()
     found: dict[str, Any] = {"memory": given.memory, "processes": given.processes, "stages": []}
     places = [(n, given.folder / f"events{n}") for n in given.events]
     for n, place in [*places, *((n, given.folder / f"table{n}") for n in given.table)]:

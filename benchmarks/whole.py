@@ -15,12 +15,10 @@ ratio is above --goal. Needs Linux.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import math
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -32,13 +30,13 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
+from children import cpu_of_children, inherit_orphans, wait_for_orphans
+
 from hepda.workflows.machine import processor
 
 ROOT = Path(__file__).parents[1]
 NTUPLES = Path("analyses/tth/ntuples")
 """What configs/tth.yaml reads."""
-_SUBREAPER = 36
-"""PR_SET_CHILD_SUBREAPER of Linux: this process inherits processes whose parents have ended."""
 
 
 class Number(NamedTuple):
@@ -80,30 +78,16 @@ def train(tree: Path, config: Path, settings: list[str]) -> Run:
         arguments = [word for setting in settings for word in ("--set", setting)]
         command = [sys.executable, "-m", "hepda", "train", "--config", tree / config, "--output", output, *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "HEPDA_CACHE"}
-        before, start = _of_children(), time.perf_counter()
+        before, start = cpu_of_children(), time.perf_counter()
         done = subprocess.run(
             command, cwd=tree, env={**environment, "PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False
         )
         clock = time.perf_counter() - start
         if done.returncode:
             raise SystemExit(f"{tree}: hepda train failed:\n{done.stdout}{done.stderr}")
-        _wait_for_orphans()
+        wait_for_orphans()
         metrics = json.loads((output / "metrics.json").read_text())
-        return Run(_of_children() - before, clock, dict(numbers_of(metrics)))
-
-
-def _of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _wait_for_orphans() -> None:
-    """Wait for the processes of a run that end after it: that from which its workers are forked, for one."""
-    try:
-        while True:
-            os.wait()
-    except ChildProcessError:
-        return
+        return Run(cpu_of_children() - before, clock, dict(numbers_of(metrics)))
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Number]]:
@@ -186,8 +170,7 @@ def main() -> int:
     parser.add_argument("--pulls", type=float, default=4.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0):
-        raise SystemExit("this system does not let a process wait for those of its children: no processor time")
+    inherit_orphans()
     runs = interleaved(options)
     machine, ratios = processor(), [new.cpu / old.cpu for old, new in zip(runs["old"], runs["new"], strict=True)]
     print(f"{machine['name']}, {machine['instructions']}, {machine['cores']} cores; Python {platform.python_version()}")

@@ -9,6 +9,7 @@ from typing import Any
 from hepda.config import AnyConfig, load_any
 from hepda.errors import ConfigError, HepdaError
 from hepda.runtime import exchange, run_directory
+from hepda.runtime.locks import LOCK, locked
 
 
 def check_output_folders(run: Path, plots: Path | None) -> None:
@@ -16,7 +17,15 @@ def check_output_folders(run: Path, plots: Path | None) -> None:
     run_directory.check_writable(run, "--output")
     if plots is not None:
         run_directory.check_writable(plots, "--plots-folder")
-    exchange.check_ours(run, "--output")
+    try:
+        exchange.check_ours(run, "--output")
+    except ConfigError:
+        if not (run / LOCK).exists():
+            raise
+        with locked(
+            run, "train", "--output"
+        ):  # another process is at work: its files are told from others when it ends
+            exchange.check_ours(run, "--output")
 
 
 def check_device(device: str, cluster: str | None = None) -> None:

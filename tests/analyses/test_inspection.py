@@ -86,13 +86,16 @@ def test_the_study_from_training_to_tables(tmp_path: Path, capsys: pytest.Captur
     words = [word for change in SMALL for word in ("--set", change)]
     options = ["--output", str(tmp_path), "--number", "500", "--starts", "4", "--attacks", "trail,rex", *words]
     backdoors.main(options)
-    said = capsys.readouterr().out
-    assert "| TrAIL | 2 | 0 |" in said and "| ReX | 2 | 2 |" in said, "a branch is told although it was recorded again"
+    tables = capsys.readouterr().out.partition("| told ")[2]
+    assert "| TrAIL | 2 | 0 |" in tables and "| ReX | 2 | 2 |" in tables, (
+        "a branch is told although it was recorded again"
+    )
     for name in ("backdoors.md", "found.json", "residuals.png", "planted.png"):
         assert (tmp_path / name).is_file()
     before = (tmp_path / "found.json").stat().st_mtime_ns
     backdoors.main(options)
-    assert (tmp_path / "found.json").stat().st_mtime_ns == before and capsys.readouterr().out == said
+    assert (tmp_path / "found.json").stat().st_mtime_ns == before
+    assert capsys.readouterr().out.partition("| told ")[2] == tables
     study = backdoors.begun(
         Path(backdoors.__file__).with_name("digits.yaml"),
         tmp_path,

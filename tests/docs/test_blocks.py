@@ -71,7 +71,7 @@ def test_every_block_has_a_language() -> None:
 def test_blocks_that_are_not_run_are_few_and_say_why() -> None:
     unrun = [block for block in BLOCKS if block.marked("not run") is not None]
     assert all(len(block.marked("not run") or "") > 8 for block in unrun)
-    assert len(unrun) <= 12, [str(block) for block in unrun]
+    assert len(unrun) <= 15, [str(block) for block in unrun]
     own = [block for block in of("yaml", "python") if block.marked("not hepda") is not None]
     assert len(own) <= 10, [str(block) for block in own]
 

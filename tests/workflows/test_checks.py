@@ -8,7 +8,9 @@ import pytest
 
 from hepda.config import load_config
 from hepda.errors import ConfigError
-from hepda.workflows.checks import check_device, check_precision, device_on
+from hepda.runtime import exchange
+from hepda.runtime.locks import locked
+from hepda.workflows.checks import check_device, check_output_folders, check_precision, device_on
 from tests.factory import write_analysis
 from tests.pretended import PretendedCuda
 
@@ -43,3 +45,14 @@ def test_bfloat16_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch
         pytest.raises(ConfigError, match=r"training\.precision: .*in which Pretended GPU"),
     ):
         check_precision(asked, "cuda")
+
+
+def test_a_folder_that_another_process_has_just_begun_is_told_from_a_foreign_one(tmp_path: Path) -> None:
+    """Between the creation of the working folder and its mark, its files are not known to be those of a run."""
+    run = tmp_path / "run"
+    with locked(run, "train"):
+        (run / exchange.WORK).mkdir()
+        with pytest.raises(ConfigError, match="another `hepda train` .* is writing there"):
+            check_output_folders(run, None)
+    with pytest.raises(ConfigError, match="not of a run"):
+        check_output_folders(run, None)
