@@ -22,9 +22,7 @@ def check_output_folders(run: Path, plots: Path | None) -> None:
     except ConfigError:
         if not (run / LOCK).exists():
             raise
-        with locked(
-            run, "train", "--output"
-        ):  # another process is at work: its files are told from others when it ends
+        with locked(run, "train", "--output"):  # files of a training that has just begun are not known yet
             exchange.check_ours(run, "--output")
 
 

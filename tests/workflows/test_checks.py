@@ -52,7 +52,7 @@ def test_a_folder_that_another_process_has_just_begun_is_told_from_a_foreign_one
     run = tmp_path / "run"
     with locked(run, "train"):
         (run / exchange.WORK).mkdir()
-        with pytest.raises(ConfigError, match="another `hepda train` .* is writing there"):
+        with pytest.raises(ConfigError, match=r"another `hepda train` .* is writing there"):
             check_output_folders(run, None)
     with pytest.raises(ConfigError, match="not of a run"):
         check_output_folders(run, None)
