@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
-from hepda.errors import ConfigError
+from hepda.errors import ConfigError, HepdaError
 from hepda.runtime.pool import Send
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Metrics = TypeVar("Metrics", bound="RunMetrics")
 """The type of metrics.json of a kind of data."""
+Loaded = TypeVar("Loaded")
 
 Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 """Of each model, the history of each of its trainings."""
@@ -115,6 +116,13 @@ class RunComparison:
     with_luminosity: bool = False
 
 
+def loaded(value: Loaded | None, problem: str) -> Loaded:
+    """Return what `load` of a kind has read. Raises RuntimeError, with the problem, if it has not been called."""
+    if value is None:
+        raise RuntimeError(problem)
+    return value
+
+
 class KindOf(ABC, Generic[Metrics]):
     """The data of one analysis: loaded, given to trainings, and evaluated.
 
@@ -128,12 +136,16 @@ class KindOf(ABC, Generic[Metrics]):
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Sections of the report whose word and question differ from those of the page."""
 
-    @abstractmethod
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Check the data without training; return lines about them, and the problems that prevent a training.
 
         every_file: of each sample, not only the first. Raises HepdaError for what the analysis file itself gets wrong.
+        A kind that has no shorter check reads everything.
         """
+        try:
+            return self.load(progress), []
+        except HepdaError as error:
+            return [], str(error).split("\n")
 
     def planned(self) -> PlannedRun | None:
         """Return what a training would read and train, without reading any data; None: only the models are known."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
-from hepda.kinds import FinishedRun, KindOf, PlannedRun, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, PlannedRun, RunComparison, RunContext, loaded
 from hepda.results.events import EventMetrics
 from hepda.results.metrics import head
 from hepda.runtime import run_directory
@@ -62,16 +62,12 @@ class EventsKind(KindOf[EventMetrics]):
     @property
     def table(self) -> FeatureTable:
         """The events, after `load`."""
-        if self._table is None:
-            raise RuntimeError("the events have not been loaded")
-        return self._table
+        return loaded(self._table, "the events have not been loaded")
 
     @property
     def loaded(self) -> LoadedEvents:
         """The events and their files, after `load`."""
-        if self._loaded is None:
-            raise RuntimeError("the events have not been loaded")
-        return self._loaded
+        return loaded(self._loaded, "the events have not been loaded")
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Return yields, cut flows, weights, features of the events of every sample; packages that a training would

@@ -13,7 +13,7 @@ from hepda import scores as scores_of
 from hepda.config import GeneratorConfig
 from hepda.config.generators.analysis import JUDGE
 from hepda.errors import DataError, SourceError
-from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext, loaded
 from hepda.results.entries.generators import GeneratorMetrics
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
@@ -55,9 +55,7 @@ class GeneratorKind(KindOf[GeneratorMetrics]):
     @property
     def images(self) -> GeneratorImages:
         """The images, after `load`."""
-        if self._images is None:
-            raise RuntimeError("the images have not been loaded")
-        return self._images
+        return loaded(self._images, "the images have not been loaded")
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Read the images; return a line about them, or the problem if they are missing."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
-from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext, loaded
 from hepda.results.images import ImageMetrics, ImageModel
 from hepda.results.metrics import head
 from hepda.runtime import run_directory
@@ -52,9 +52,7 @@ class ImagesKind(KindOf[ImageMetrics]):
     @property
     def loaded(self) -> LoadedImages:
         """The images, after `load`."""
-        if self._loaded is None:
-            raise RuntimeError("the images have not been loaded")
-        return self._loaded
+        return loaded(self._loaded, "the images have not been loaded")
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Return a line for each side with what would be read; a data set that is missing is a problem."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hepda.config import SpeechConfig
 from hepda.errors import ConfigError, DataError, SourceError
-from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext, loaded
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
 from hepda.results.speech import SpeechMetrics
@@ -60,9 +60,7 @@ class SpeechKind(KindOf[SpeechMetrics]):
     @property
     def material(self) -> Material:
         """Utterances, noises and rooms, after `load`."""
-        if self._material is None:
-            raise RuntimeError("the recordings have not been loaded")
-        return self._material
+        return loaded(self._material, "the recordings have not been loaded")
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Read everything; return a line for utterances, noises and rooms each, or the problem if a file is missing."""

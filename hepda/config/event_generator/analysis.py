@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import Field, Strict
 
 from hepda.config.base import BaseConfig
 from hepda.config.event_generator.models import EventGeneratorModel, EventTrainingConfig, FlowConfig
 from hepda.config.event_generator.objects import EventObjectsConfig
-from hepda.config.events.analysis import AnalysisConfig
+from hepda.config.events.analysis import IncludedAnalysis
 from hepda.config.problems import given, unknown
 from hepda.config.section import Name, Positive, Section
-
-
-def _as_given(value: Any) -> Any:
-    """Return the value: what is written in the file is read by hepda.config.files, and is a mapping here."""
-    return value
-
 
 Scale = Annotated[float, Field(ge=-10.0, le=10.0)]
 
@@ -68,7 +62,7 @@ class EventGeneratorConfig(BaseConfig):
     """The name of the analysis: run directory, figures and report have it."""
     kind: Literal["generator"]
     """The kind of data: rows that are learned to be generated; with an `analysis`, events."""
-    analysis: Annotated[AnalysisConfig, BeforeValidator(_as_given, json_schema_input_type=str | dict[str, Any])]
+    analysis: IncludedAnalysis
     """The analysis of the events: its path, or its keys, with `include` for a file that they are laid over. Samples,
     weights, selection and features are used, and by its expressions every feature is formed anew."""
     objects: EventObjectsConfig = EventObjectsConfig()
@@ -99,6 +93,11 @@ class EventGeneratorConfig(BaseConfig):
     def samples(self) -> list[str]:
         """The samples of all processes, that of the origin before that of the target."""
         return [name for process in self.processes.values() for name in (process.origin, process.target)]
+
+    @property
+    def classes(self) -> list[int]:
+        """The number of processes, of classes of flavour and of generators."""
+        return [len(self.processes), len(self.objects.flavour_class) + 1, 2]
 
     def title(self, model: str) -> str:
         """Return the name of a model in tables and figures."""

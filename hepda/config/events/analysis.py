@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict, model_validator
+from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
@@ -364,3 +364,12 @@ class AnalysisConfig(BaseConfig):
             for name, sample in self.samples.items()
             if sample.class_ is not None and sample.use == "train" and sample.domain == self.nominal_domain
         )
+
+
+def _as_given(value: Any) -> Any:
+    """Return the value: what is written in the file is read by hepda.config.files, and is a mapping here."""
+    return value
+
+
+IncludedAnalysis = Annotated[AnalysisConfig, BeforeValidator(_as_given, json_schema_input_type=str | dict[str, Any])]
+"""The type of a key `analysis`."""

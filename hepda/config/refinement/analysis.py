@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from hepda.config.base import BaseConfig
-from hepda.config.events.analysis import AnalysisConfig
+from hepda.config.events.analysis import AnalysisConfig, IncludedAnalysis
 from hepda.config.problems import given, unknown
 from hepda.config.refinement.methods import (
     MethodModel,
@@ -19,11 +19,6 @@ from hepda.config.refinement.methods import (
 )
 from hepda.config.refinement.objects import ObjectsConfig
 from hepda.config.section import Name, Positive, Section
-
-
-def _as_given(value: Any) -> Any:
-    """Return the value: what is written in the file is read by hepda.config.files, and is a mapping here."""
-    return value
 
 
 class PairConfig(Section):
@@ -59,7 +54,7 @@ class RefinementConfig(BaseConfig):
     """The name of the analysis: run directory, figures and report have it."""
     kind: Literal["refinement"]
     """The kind of data: events that are refined."""
-    analysis: Annotated[AnalysisConfig, BeforeValidator(_as_given, json_schema_input_type=str | dict[str, Any])]
+    analysis: IncludedAnalysis
     """The analysis of the events: its path, or its keys, with `include` for a file that they are laid over. Samples,
     weights, selection and features are used, and by its expressions every feature is formed anew."""
     objects: ObjectsConfig = ObjectsConfig()

@@ -120,11 +120,6 @@ class GeneratorEvents:
         """The number of folds."""
         return self.config.analysis.split.folds
 
-    @property
-    def classes(self) -> list[int]:
-        """The number of processes, of classes of flavour and of generators."""
-        return [len(self.config.processes), len(self.config.objects.flavour_class) + 1, 2]
-
     def lines(self) -> list[str]:
         """Return the events and the yield of each sample, a line each."""
         return [

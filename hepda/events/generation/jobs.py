@@ -50,9 +50,8 @@ class FlowJob(TrainingJob):
         section, objects = self.config.models[self.model], self.config.objects
         if not isinstance(section, FlowConfig):
             raise TypeError(f"{self.model} is not trained")
-        classes = [len(self.config.processes), len(objects.flavour_class) + 1, 2]
         flow, history = EventFlow.fit(
-            section, read_events(self.table, self.fold), objects.jets.tag_bins, classes, self.seed,
+            section, read_events(self.table, self.fold), objects.jets.tag_bins, self.config.classes, self.seed,
             checkpoint=self.work / f"{self.name}.checkpoint", resume=True,
             on_epoch=lambda h: progress(h.epochs, section.training.epochs),
         )  # fmt: skip

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.config.event_generator.analysis import EventGeneratorConfig
 from hepda.config.event_generator.models import FlowConfig
-from hepda.errors import HepdaError
-from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext, loaded
 from hepda.results.entries.event_generators import EventGeneratorMetrics
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
@@ -55,9 +54,7 @@ class EventGeneratorKind(KindOf[EventGeneratorMetrics]):
     @property
     def events(self) -> GeneratorEvents:
         """The samples, after `load`."""
-        if self._events is None:
-            raise RuntimeError("the samples have not been read")
-        return self._events
+        return loaded(self._events, "the samples have not been read")
 
     def drawn(self, run: Path, scores: Mapping[str, Array]) -> Drawn:
         """Return what is drawn for the evaluation, which is drawn once."""
@@ -68,13 +65,6 @@ class EventGeneratorKind(KindOf[EventGeneratorMetrics]):
                 self.events.use_ratios(model, ratios)
             self._drawn = Drawn(self.config, self.events, run)
         return self._drawn
-
-    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Read everything; return lines about the samples, or what is wrong with them."""
-        try:
-            return self.load(progress), []
-        except HepdaError as error:
-            return [], str(error).split("\n")
 
     def planned(self) -> PlannedRun:
         """Return the samples and the trainings of each model."""

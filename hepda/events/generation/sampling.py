@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from hepda.config.event_generator.models import FlowConfig
 from hepda.errors import ConfigError, nearest, replacing
 from hepda.events.expressions.columns import Column
 from hepda.events.files.in_memory import ENTRY
-from hepda.events.generation.events import GeneratorEvents, Rows, new_columns, read_flow, read_ratios, start_of
-from hepda.events.generation.judging import ENDS
+from hepda.events.generation.events import GeneratorEvents, Rows, new_columns, read_ratios, start_of
+from hepda.events.generation.judging import ENDS, Drawn
 from hepda.events.generation.objects import EventObjects
 from hepda.events.refinement.applying import branch_arrays, collections_of, tree_types
 from hepda.runtime import run_directory
@@ -99,9 +98,8 @@ def sample(config: EventGeneratorConfig, run: Path, request: EventRequest, outpu
     drawn, weight = _drawn(events, run, name, process, rows, request.guidance, seed)
     columns = _columns(events, process, rows, drawn, weight, request.guidance)
     with replacing(output / EVENTS, ".root") as temporary, uproot.recreate(temporary) as out:
-        _write(
-            out, config.analysis.samples[config.processes[process].origin].tree or config.analysis.tree or TREE, columns
-        )
+        origin = config.analysis.samples[config.processes[process].origin]
+        _write(out, origin.tree or config.analysis.tree or TREE, columns)
     extrapolation = not ENDS[0] <= request.guidance <= ENDS[1]
     total = float(weight.sum())
     summary = {
@@ -159,14 +157,13 @@ def _drawn(
     flow_of = known if start_of(section) == "events" else (known - 1) % events.folds
     objects, weight = sample.objects.rows(rows), sample.table.weight[rows].copy()
     coordinates = objects.coordinates.copy()
-    random = torch.Generator().manual_seed(seed)
+    random, flow = torch.Generator().manual_seed(seed), Drawn(config, events, run).flow
     for fold in range(events.folds):
         of_fold = np.flatnonzero(flow_of == fold)
         if not len(of_fold):
             continue
         chosen = rows[of_fold]
-        if isinstance(config.models[model], FlowConfig):
-            flow = cache(partial(read_flow, config, run))
+        if isinstance(section, FlowConfig):
             start = events.start(model, process, fold, chosen, flow, random)
             new = events.objects(model, process, fold, chosen, scale, flow, start)
             coordinates[of_fold] = new.coordinates[:, : coordinates.shape[1]]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config.refinement.analysis import PairConfig, RefinementConfig
-from hepda.errors import ConfigError, HepdaError
-from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext
+from hepda.errors import ConfigError
+from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext, loaded
 from hepda.results.entries.refinement import RefinementMetrics
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
@@ -52,16 +52,7 @@ class RefinementKind(KindOf[RefinementMetrics]):
     @property
     def events(self) -> RefinedEvents:
         """The samples, after `load`."""
-        if self._events is None:
-            raise RuntimeError("the samples have not been read")
-        return self._events
-
-    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Read everything; return lines about the samples, or what is wrong with them."""
-        try:
-            return self.load(progress), []
-        except HepdaError as error:
-            return [], str(error).split("\n")
+        return loaded(self._events, "the samples have not been read")
 
     def planned(self) -> PlannedRun:
         """Return the samples and fits of each model."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hepda import scores as scores_of
 from hepda.config import FramePredictionConfig
 from hepda.errors import DataError, SourceError
-from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, PlannedModel, PlannedRun, RunComparison, RunContext, loaded
 from hepda.results.entries.frames import FramesMetrics
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
@@ -55,9 +55,7 @@ class FramesKind(KindOf[FramesMetrics]):
     @property
     def sequences(self) -> FrameSequences:
         """The sequences, after `load`."""
-        if self._sequences is None:
-            raise RuntimeError("the sequences have not been made")
-        return self._sequences
+        return loaded(self._sequences, "the sequences have not been made")
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Read the images and make the sequences; return a line about them, or the problem if they are missing."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hepda import scores as scores_of
 from hepda.config import ConversionConfig
 from hepda.errors import DataError, SourceError
-from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext, loaded
 from hepda.results.conversion import ConversionMetrics
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
@@ -54,9 +54,7 @@ class ConversionKind(KindOf[ConversionMetrics]):
     @property
     def sounds(self) -> ConversionSounds:
         """Recordings and effects, after `load`."""
-        if self._sounds is None:
-            raise RuntimeError("the recordings have not been loaded")
-        return self._sounds
+        return loaded(self._sounds, "the recordings have not been loaded")
 
     @property
     def tests(self) -> Conversions:

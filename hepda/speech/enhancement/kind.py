@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hepda import scores as scores_of
 from hepda.config import EnhancementConfig
 from hepda.errors import DataError, SourceError
-from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext, loaded
 from hepda.results.enhancement import EnhancementMetrics
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
@@ -53,9 +53,7 @@ class EnhancementKind(KindOf[EnhancementMetrics]):
     @property
     def sounds(self) -> Sounds:
         """Recordings, noises and test mixtures, after `load`."""
-        if self._sounds is None:
-            raise RuntimeError("the recordings have not been loaded")
-        return self._sounds
+        return loaded(self._sounds, "the recordings have not been loaded")
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Read everything; return lines about speech and noise, or the problem if a file is missing."""
