@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import cpu_of_children
 
 TRAININGS = """
 import json, sys
@@ -69,11 +69,9 @@ steps.load(load_config(config, base), lambda *_: None, Resources(cache=Path(cach
 
 def timed(command: list[str]) -> tuple[float, float, str]:
     """Return wall clock and CPU time (s) of a command and all processes that it starts, and its output."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, start = cpu_of_children(), time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, cpu, done.stdout
+    return time.perf_counter() - start, cpu_of_children() - before, done.stdout
 
 
 def main() -> None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
+
+from children import cpu_of_children
 
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
@@ -35,10 +36,9 @@ COMMANDS = {
 def cpu_of(arguments: list[str]) -> float:
     """Return the CPU time of Python with these arguments (s)."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu_of_children()
     subprocess.run([sys.executable, *arguments], env=environment, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return cpu_of_children() - before
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from hepda.errors import SourceError, StorageError, writing
 
@@ -57,6 +57,32 @@ def read_description(path: Path, metadata: Mapping[str, str], key: str) -> Any:
     """Return the JSON that the metadata of a file have under `key`. Raises SourceError if there is none."""
     with reading_saved(path):
         return json.loads(metadata[key])
+
+
+_NETWORK = "network"
+
+
+def write_module(path: Path, module: nn.Module, description: Mapping[str, Any]) -> None:
+    """Write the weights of a module to a safetensors file, with a description for `read_module`."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    write_tensors(path, tensors, {_NETWORK: json.dumps(description)})
+
+
+def read_module(path: Path, what: str) -> tuple[dict[str, Tensor], Any]:
+    """Return the weights and the description of a file of `write_module`.
+
+    Args:
+        path: the file.
+        what: what it should be, for the message, such as "a network of SEGAN".
+
+    Raises:
+        SourceError: it is missing, or another file.
+
+    """
+    tensors, metadata = read_tensors(path)
+    if _NETWORK not in metadata:
+        raise SourceError(f"{path}: a safetensors file, but not {what} that hepda saved")
+    return tensors, read_description(path, metadata, _NETWORK)
 
 
 @contextmanager

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
-from hepda.errors import SourceError
+from hepda.adversarial.tensor_files import read_module, reading_saved, write_module
 
 FORMAT = "hepda.frames/1"
 _SLOPE = 0.2  # of the leaky ReLU of the discriminator
@@ -64,8 +61,7 @@ class FramePredictor(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write weights and shape to a safetensors file."""
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_tensors(path, tensors, {"frames": json.dumps({"format": FORMAT, "shape": self.shape})})
+        write_module(path, self, {"format": FORMAT, "shape": self.shape})
 
     @classmethod
     def load(cls, path: Path) -> FramePredictor:
@@ -75,10 +71,7 @@ class FramePredictor(nn.Module):
             SourceError: it is missing, or another file.
 
         """
-        tensors, metadata = read_tensors(path)
-        if "frames" not in metadata:
-            raise SourceError(f"{path}: a safetensors file, but not a network of frames that hepda saved")
-        description: dict[str, Any] = read_description(path, metadata, "frames")
+        tensors, description = read_module(path, "a network of frames")
         with reading_saved(path):
             network = cls(**description["shape"])
             network.load_state_dict(tensors)

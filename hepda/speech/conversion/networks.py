@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hepda.adversarial.networks.reversal import gradient_reversal
-from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
-from hepda.errors import SourceError
+from hepda.adversarial.tensor_files import read_module, read_tensors, reading_saved, write_module
 from hepda.speech.enhancement.networks import DILATIONS
 
 FORMAT = "hepda.conversion/1"
@@ -188,17 +186,14 @@ class ConversionNetwork(nn.Module):
 
 def save_module(module: ConversionNetwork | FrameClassifier, name: str, path: Path) -> None:
     """Write the weights and the shape of a module to a safetensors file, with the name of its format."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    write_tensors(path, tensors, {"network": json.dumps({"format": name, "shape": module.shape})})
+    write_module(path, module, {"format": name, "shape": module.shape})
 
 
 def read_shape(path: Path) -> dict[str, Any]:
     """Return the shape that `save_module` wrote. Raises SourceError if the file is missing, or another one."""
-    _, metadata = read_tensors(path)
-    if "network" not in metadata:
-        raise SourceError(f"{path}: a safetensors file, but not a network of conversion that hepda saved")
+    _, description = read_module(path, "a network of conversion")
     with reading_saved(path):
-        shape: dict[str, Any] = read_description(path, metadata, "network")["shape"]
+        shape: dict[str, Any] = description["shape"]
     return shape
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
-from hepda.errors import SourceError
+from hepda.adversarial.tensor_files import read_module, reading_saved, write_module
 from hepda.speech.enhancement.spectra import Spectra, magnitude
 from hepda.speech.enhancement.streaming import enhanced_parts
 from hepda.speech.sounds.audio import level
@@ -122,8 +119,7 @@ class MaskNetwork(nn.Module):
     def save(self, path: Path) -> None:
         """Write weights and shape to a safetensors file."""
         description = {"format": FORMAT, "spectra": self.spectra.to_json(), "shape": self.shape}
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_tensors(path, tensors, {"network": json.dumps(description)})
+        write_module(path, self, description)
 
     @classmethod
     def load(cls, path: Path) -> MaskNetwork:
@@ -133,10 +129,7 @@ class MaskNetwork(nn.Module):
             SourceError: it is missing, or another file.
 
         """
-        tensors, metadata = read_tensors(path)
-        if "network" not in metadata:
-            raise SourceError(f"{path}: a safetensors file, but not a network of enhancement that hepda saved")
-        description: dict[str, Any] = read_description(path, metadata, "network")
+        tensors, description = read_module(path, "a network of enhancement")
         with reading_saved(path):
             network = cls(Spectra(**description["spectra"]), **description["shape"])
             network.load_state_dict(tensors)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
-from hepda.errors import SourceError
+from hepda.adversarial.tensor_files import read_module, reading_saved, write_module
 from hepda.speech.sounds.audio import level
 
 FORMAT = "hepda.segan/1"
@@ -123,16 +120,12 @@ class WaveGenerator(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write weights and shape to a safetensors file."""
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_tensors(path, tensors, {"network": json.dumps({"format": FORMAT, "shape": self.shape})})
+        write_module(path, self, {"format": FORMAT, "shape": self.shape})
 
     @classmethod
     def load(cls, path: Path) -> WaveGenerator:
         """Read a file of `save`; the network evaluates then. Raises SourceError if it is missing, or another file."""
-        tensors, metadata = read_tensors(path)
-        if "network" not in metadata:
-            raise SourceError(f"{path}: a safetensors file, but not a network of SEGAN that hepda saved")
-        description: dict[str, Any] = read_description(path, metadata, "network")
+        tensors, description = read_module(path, "a network of SEGAN")
         with reading_saved(path):
             network = cls(**description["shape"])
             network.load_state_dict(tensors)
